@@ -1,0 +1,249 @@
+"""Archives read without unpacking: zip, tar or a folder, behind one view of named members.
+
+An archive is indexed once. Each member then knows where its bytes lie, so that any process can read
+it with one seek, without the archive's directory and without sharing an open file.
+"""
+
+import os
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from segdata.errors import SourceError
+
+STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and the extra field
+BROKEN = "fetch or copy the archive again; its size and checksum should equal the official ones"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of an archive or a folder: small, picklable, readable from any process.
+
+    Attributes:
+        path: the archive, or the file itself where `offset` is -1.
+        name: the member's name, `/` between its parts.
+        size: bytes, unpacked.
+        offset: where its data (tar) or its local header (zip) begins; -1 for a plain file.
+        packed: bytes as they lie in the archive; -1 for a member of a tar.
+        method: zip's compression method.
+        crc32: as the zip records it; -1 where the archive has none.
+    """
+
+    path: str
+    name: str
+    size: int
+    offset: int = -1
+    packed: int = -1
+    method: int = STORED
+    crc32: int = -1
+
+    @property
+    def basename(self) -> str:
+        """The name without folders."""
+        return PurePosixPath(self.name).name
+
+    @property
+    def where(self) -> str:
+        """How messages name the member."""
+        return self.path if self.offset < 0 else f"{self.path}, member {self.name}"
+
+    def read(self) -> bytes:
+        """The member's content.
+
+        Raises:
+            SourceError: it is not there any more, cut short, or fails the archive's checksum.
+        """
+        try:
+            data = self._unpacked()
+        except (OSError, zlib.error, struct.error) as error:
+            raise SourceError(
+                "an archive's member cannot be read", where=self.where, found=error, advice=BROKEN
+            ) from error
+        if len(data) != self.size:
+            raise SourceError(
+                "an archive's member is cut short or has changed",
+                where=self.where,
+                expected=f"{self.size:,} bytes",
+                found=f"{len(data):,} bytes",
+                advice=BROKEN,
+            )
+        if self.crc32 >= 0 and zlib.crc32(data) != self.crc32:
+            raise SourceError(
+                "an archive's member is damaged",
+                where=self.where,
+                expected=f"CRC-32 {self.crc32:08x}",
+                found=f"{zlib.crc32(data):08x}",
+                advice=BROKEN,
+            )
+        return data
+
+    def _unpacked(self) -> bytes:
+        if self.offset < 0:
+            return Path(self.path).read_bytes()
+        with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 - pathlib's costs twice
+            file.seek(self.offset)
+            if self.packed < 0:
+                return file.read(self.size)
+            signature, name, extra = ZIP_LOCAL_HEADER.unpack(file.read(ZIP_LOCAL_HEADER.size))
+            if signature != b"PK\x03\x04":
+                raise OSError("no member begins where the zip's directory says")
+            file.seek(name + extra, os.SEEK_CUR)
+            data = file.read(self.packed)
+        return zlib.decompress(data, -zlib.MAX_WBITS) if self.method == DEFLATED else data
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The members of one archive or folder, by name."""
+
+    path: Path
+    members: Mapping[str, Member]
+
+    @property
+    def name(self) -> str:
+        """The archive's or the folder's own name."""
+        return self.path.name
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.members
+
+    def __getitem__(self, name: str) -> Member:
+        """The member of that name.
+
+        Raises:
+            SourceError: there is none.
+        """
+        try:
+            return self.members[name]
+        except KeyError:
+            raise SourceError(
+                "a file is missing from its archive",
+                where=self.path,
+                expected=name,
+                found=f"{len(self.members):,} other members",
+                advice=BROKEN,
+            ) from None
+
+
+def open_archive(path: Path) -> Archive:
+    """Index a zip, a tar or a folder.
+
+    Raises:
+        SourceError: it is none of these, or it is cut short.
+    """
+    if path.is_dir():
+        return Archive(path, _folder_members(path))
+    try:
+        if zipfile.is_zipfile(path):
+            return Archive(path, _zip_members(path))
+        if path.suffix != ".zip":
+            return Archive(path, _tar_members(path))
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise SourceError(
+            "an archive is broken or cut short", where=path, found=error, advice=BROKEN
+        ) from error
+    raise SourceError(
+        "a zip is broken or cut short",
+        where=path,
+        expected="a directory of its members at its end",
+        found=f"none in its {path.stat().st_size:,} bytes",
+        advice=BROKEN,
+    )
+
+
+def _folder_members(folder: Path) -> dict[str, Member]:
+    members = {}
+    for path in _files(folder):
+        name = path.relative_to(folder).as_posix()
+        members[name] = Member(str(path), name, path.stat().st_size)
+    return members
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(root, name)
+            with suppress(OSError):  # a dangling link is no member
+                if stat.S_ISREG(path.stat().st_mode):
+                    yield path
+
+
+def _zip_members(path: Path) -> dict[str, Member]:
+    members = {}
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            if info.compress_type not in (STORED, DEFLATED) or info.flag_bits & 1:
+                raise zipfile.BadZipFile(
+                    f"member {info.filename} is encrypted or packed by method {info.compress_type}"
+                )
+            members[info.filename] = Member(
+                str(path),
+                info.filename,
+                info.file_size,
+                info.header_offset,
+                info.compress_size,
+                info.compress_type,
+                info.CRC,
+            )
+    return members
+
+
+def _tar_members(path: Path) -> dict[str, Member]:
+    members = {}
+    end = 0
+    with tarfile.open(path, "r:") as archive:
+        for info in archive:
+            end = info.offset_data + (info.size + 511) // 512 * 512 if info.isreg() else end
+            if info.isreg():
+                name = str(PurePosixPath(info.name))
+                members[name] = Member(str(path), name, info.size, info.offset_data)
+        end = max(end, archive.offset - 512)
+    # tarfile takes the end of the file for the end of the archive, even between two members:
+    # only the zero block that closes an archive tells a whole one from a cut one.
+    with path.open("rb") as file:
+        file.seek(end)
+        if file.read(512) != bytes(512):
+            raise tarfile.ReadError("it ends without the closing blocks of a tar")
+    return members
+
+
+def locate(
+    data: Path, *, places: Sequence[str], names: Sequence[str], what: str, advice: str
+) -> Path:
+    """The first of `names` that exists in one of the `places` below `data`, or `data` itself.
+
+    Args:
+        data: the folder given with --data, or an archive or folder of one of these names.
+        places: folders below `data` to look into.
+        names: archives or folders, the best first.
+        what: what is looked for, for the message.
+        advice: how to get it.
+
+    Raises:
+        SourceError: none is there; the message lists where it was looked for.
+    """
+    if data.name in names and data.exists():
+        return data.resolve()
+    for place in places:
+        for name in names:
+            path = data / place / name
+            if path.exists():
+                return path.resolve()
+    looked = ", ".join(sorted({str(data / place) for place in places}))
+    state = "" if data.exists() else f" ({data} does not exist)"
+    raise SourceError(
+        f"{what} was not found",
+        where=f"looked in {looked}{state}",
+        expected=" or ".join(names),
+        advice=advice,
+    )

@@ -1,0 +1,210 @@
+"""A build: from an opened source to shards and their manifest.
+
+Which samples make up a shard, and every byte of it, follow from the source, the options and the
+seed alone. So shards may be made in any order by any number of workers, and an interrupted build
+goes on with those whose sidecar is missing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from segdata import engine, shards
+from segdata.classes import IGNORE, ClassSet
+from segdata.errors import OutputError, SourceError
+from segdata.plan import (
+    BuildOptions,
+    Progress,
+    ShardTask,
+    SplitPlan,
+    made_with,
+    plan_split,
+    previous_manifest,
+    refuse_other_basis,
+    refuse_other_plan,
+)
+from segdata.records import make_shard
+from segdata.samples import Source
+
+VIEW = 100  # samples of the small fixed validation view
+
+
+def build(source: Source, options: BuildOptions, progress: Progress) -> dict[str, Any]:
+    """Build all splits of a source into the shards directory; returns the manifest.
+
+    Raises:
+        SourceError: the source is broken, or smaller than `strict` allows.
+        OutputError: the directory holds something else, is being written, or the disk is full.
+    """
+    _refuse_incomplete(source, options)
+    basis = made_with(source, options)
+    with shards.explained(options.out):
+        options.out.mkdir(parents=True, exist_ok=True)
+    with _only_writer(options.out, source.dataset):
+        _refuse_other_classes(options.out, source.dataset, options.classes)
+        refuse_other_basis(options.out, source.dataset, basis)
+        shards.sweep(options.out, source.dataset)
+        plans = {name: plan_split(source, name, options, basis, progress) for name in source.splits}
+        for plan in plans.values():
+            refuse_other_plan(options.out, plan)
+        _make_missing(plans, options, progress)
+        with shards.explained(options.out):
+            return _finish(source, plans, basis, options)
+
+
+def _refuse_incomplete(source: Source, options: BuildOptions) -> None:
+    for name, split in source.splits.items():
+        if split.broken and not options.skip_errors:
+            raise split.broken[0][1]
+        if options.strict and split.available < split.official:
+            raise SourceError(
+                f"the source of {source.dataset} {name} is incomplete",
+                expected=f"{split.official:,} images",
+                found=f"{split.available:,}",
+                advice="complete it, or build without --strict",
+            )
+
+
+@contextmanager
+def _only_writer(out: Path, dataset: str) -> Iterator[None]:
+    """Hold the data set's lock; the system lets go of it even when we are killed."""
+    lock = FileLock(out / f".{dataset}.lock")
+    with shards.explained(out):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise OutputError(
+                f"another build of {dataset} is writing here",
+                where=out,
+                advice="wait for it, or choose another --out",
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _refuse_other_classes(out: Path, dataset: str, classes: ClassSet) -> None:
+    present = [p for p in out.glob("*.json") if not p.name.endswith(".stats.json")]
+    manifests = shards.manifests(out) if any(p.name != "info.json" for p in present) else {}
+    for other, manifest in manifests.items():
+        names = tuple(row["name"] for row in manifest["classes"][1:])
+        if names != classes.names:
+            raise OutputError(
+                "the directory holds shards of other classes",
+                where=f"{out}, {other}",
+                expected=", ".join(classes.names),
+                found=", ".join(names),
+                advice="build with the same --classes, or choose another --out",
+            )
+        years = {dataset, other}
+        if years == {"voc2007", "voc2012"}:
+            raise OutputError(
+                "VOC 2012 holds every image of VOC 2007, so one directory takes one of them",
+                where=out,
+                found=other,
+                advice="choose another --out",
+            )
+
+
+def _make_missing(
+    plans: Mapping[str, SplitPlan], options: BuildOptions, progress: Progress
+) -> None:
+    """Make the shards that are not done yet."""
+    todo = [
+        task for plan in plans.values() for task in plan.shards if not _is_done(task, options.out)
+    ]
+    total = sum(len(task.samples) for task in todo)
+    if not todo:
+        return
+    report = partial(progress, f"building {todo[0].dataset}")
+    workers = min(options.workers, len(todo))
+    report(0, total)
+    for _ in engine.run(make_shard, todo, workers, lambda done: report(done, total)):
+        pass
+
+
+def _is_done(task: ShardTask, out: Path) -> bool:
+    """Whether the shard's sidecar is there, with a tar and an index as it describes them."""
+    sidecar, tar = out / f"{task.name}.stats.json", out / f"{task.name}.tar"
+    if not (sidecar.exists() and tar.exists() and (out / f"{task.name}.idx").exists()):
+        return False
+    return bool(tar.stat().st_size == shards.read_json(sidecar)["bytes"])
+
+
+def _finish(
+    source: Source, plans: Mapping[str, SplitPlan], basis: Mapping[str, Any], options: BuildOptions
+) -> dict[str, Any]:
+    """Write the manifest and `info.json` from the sidecars; returns the manifest."""
+    before = previous_manifest(options.out, source.dataset)
+    splits: dict[str, Any] = dict(before["splits"]) if before else {}
+    views: dict[str, list[str]] = dict(before["views"]) if before else {}
+    for name, plan in plans.items():
+        stats = [shards.read_json(options.out / f"{task.name}.stats.json") for task in plan.shards]
+        splits[name] = _split_facts(plan, stats, source, options)
+        if name == "val":
+            views[f"val{VIEW}"] = _written_keys(plan, stats)[:VIEW]
+    whole = {"train", "val"} <= splits.keys() and all(s["complete"] for s in splits.values())
+    manifest = {
+        "format": shards.FORMAT,
+        "dataset": source.dataset,
+        "synthetic": source.synthetic,
+        "classes": options.classes.table(),
+        "ignore_index": IGNORE,
+        "labels": basis["labels"],
+        "options": basis["options"],
+        "seed": options.seed,
+        "versions": basis["versions"],
+        "splits": splits,
+        "views": views,
+        "complete": whole,
+    }
+    shards.write_file(options.out / f"{source.dataset}.json", shards.to_json(manifest))
+    with FileLock(options.out / ".info.lock"):
+        shards.write_info(options.out)
+    return manifest
+
+
+def _split_facts(
+    plan: SplitPlan, stats: Sequence[Mapping[str, Any]], source: Source, options: BuildOptions
+) -> dict[str, Any]:
+    """The manifest's entry of one split."""
+    left_out: dict[str, list[str]] = {}
+    for source_id, reason in [*plan.left_out, *(pair for s in stats for pair in s["left_out"])]:
+        left_out.setdefault(reason, []).append(source_id)
+    available, official = plan.source.available, plan.source.official
+    complete = not source.synthetic and not options.limit and available >= official
+    files = {(file.name, file.size, file.crc32) for file in plan.source.files}
+    files |= {(name, size, crc32) for shard in stats for name, size, crc32 in shard["members"]}
+    return {
+        "samples": sum(shard["samples"] for shard in stats),
+        "available": available,
+        "official": official,
+        "complete": complete,
+        "shards": [
+            {"name": shard["shard"]}
+            | {field: shard[field] for field in ("samples", "bytes", "sha256", "content_sha256")}
+            for shard in stats
+        ],
+        "pixels": _sums(stats, "pixels"),
+        "objects": _sums(stats, "objects"),
+        "images": _sums(stats, "images"),
+        "left_out": {
+            reason: {"count": len(ids), "ids": sorted(ids)} for reason, ids in left_out.items()
+        },
+        "sources": shards.sources_digest(files),
+    }
+
+
+def _sums(stats: Sequence[Mapping[str, Any]], field: str) -> list[int]:
+    return [sum(column) for column in zip(*(shard[field] for shard in stats), strict=True)]
+
+
+def _written_keys(plan: SplitPlan, stats: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys of the split in the order of the shards, without those left out while building."""
+    absent = {source_id for shard in stats for source_id, _ in shard["left_out"]}
+    return [sample.key for sample in plan.samples if sample.source_id not in absent]

@@ -1,0 +1,121 @@
+"""Records: one sample fitted to its split, and one shard made of them. This is what workers run."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdata import engine, masks, shards
+from segdata.errors import SampleError
+from segdata.images import BrokenImageError, fit, probe_jpeg, resize_jpeg
+from segdata.labels import LabelPolicy
+from segdata.plan import ShardTask
+from segdata.samples import Loaded, Sample
+
+
+def make_shard(task: ShardTask) -> str:
+    """Make one shard in the shards directory; returns its name. Runs in a worker."""
+    left_out: list[list[str]] = []
+    extra = {
+        "dataset": task.dataset,
+        "split": task.split,
+        "left_out": left_out,
+        "plan_sha256": task.plan_sha256,
+        "made_with": task.basis,
+    }
+    records = _records(task, left_out)
+    shards.write_shard(task.options.out, task.name, records, len(task.options.classes), extra)
+    return task.name
+
+
+def _records(task: ShardTask, left_out: list[list[str]]) -> Iterator[shards.Record]:
+    """The shard's samples; those that have to be left out go into `left_out`."""
+    for sample in task.samples:
+        try:
+            record = _record(sample, task)
+        except SampleError as error:
+            if not task.options.skip_errors:
+                raise
+            record = f"broken: {error.what}"
+        if isinstance(record, str):
+            left_out.append([sample.source_id, record])
+        else:
+            yield record
+        engine.tick()
+
+
+def _record(sample: Sample, task: ShardTask) -> shards.Record | str:
+    """One sample fitted to its split's size, or the reason why its policy leaves it out."""
+    options = task.options
+    loaded = sample.load()
+    whole = _whole_mask(loaded, options.policy, task.split)
+    if isinstance(whole, str):
+        return whole
+    height, width = fit(loaded.height, loaded.width, options.size_of(task.split))
+    mask = masks.resize(whole, height, width)
+    objects = [region for region in loaded.regions if not region.crowd]
+    ids = np.array([region.class_id for region in objects], np.int64)
+    facts = {
+        "key": sample.key,
+        "dataset": task.dataset,
+        "split": task.split,
+        "source_id": sample.source_id,
+        "source_file": sample.image.basename,
+        "height": height,
+        "width": width,
+        "source_height": loaded.height,
+        "source_width": loaded.width,
+        "pixels": masks.count_pixels(mask, len(options.classes)),
+        "objects": np.bincount(ids, minlength=len(options.classes) + 1)[1:].tolist(),
+        "crowd_pixels": int(np.count_nonzero(masks.resize(_crowd(loaded), height, width))),
+    }
+    return shards.Record(
+        facts,
+        _fitted_image(sample, loaded, height, width, options.quality),
+        masks.encode_png(mask),
+        mask,
+        [(region.class_id, region.area) for region in objects],
+        [(file.name, file.size, file.crc32) for file in loaded.files],
+    )
+
+
+def _whole_mask(loaded: Loaded, policy: LabelPolicy, split: str) -> NDArray[np.uint8] | str:
+    """The mask at source size, uint8 (H, W), or the reason why its policy leaves the image out."""
+    if loaded.mask is not None:
+        return loaded.mask
+    painted = policy.paint(loaded.regions, loaded.height, loaded.width)
+    return policy.rejects_mask(split, painted.mask) or policy.finish(painted)
+
+
+def _crowd(loaded: Loaded) -> NDArray[np.bool_]:
+    """Where crowds lie at source size, bool (H, W)."""
+    crowd = np.zeros((loaded.height, loaded.width), np.bool_)
+    for region in loaded.regions:
+        if region.crowd:
+            crowd |= region.pixels()
+    return crowd
+
+
+def _fitted_image(sample: Sample, loaded: Loaded, height: int, width: int, quality: int) -> bytes:
+    """The source's own bytes where they fit, else the image resized and encoded once."""
+    try:
+        header = probe_jpeg(loaded.image)
+        if (header.height, header.width) != (loaded.height, loaded.width):
+            raise SampleError(
+                "an image has another size than its labels",
+                where=f"{sample.image.where} (sample {sample.key})",
+                expected=f"{loaded.width}x{loaded.height} as labelled",
+                found=f"{header.width}x{header.height}",
+                advice="restore the official files, or leave it out with --on-error skip",
+            )
+        if (height, width) == (loaded.height, loaded.width):
+            return loaded.image
+        return resize_jpeg(loaded.image, height, width, quality)
+    except BrokenImageError as error:
+        raise SampleError(
+            "an image is damaged",
+            where=f"{sample.image.where} (sample {sample.key})",
+            expected="a whole JPEG",
+            found=error,
+            advice="restore the official file, or leave it out with --on-error skip",
+        ) from error

@@ -1,0 +1,133 @@
+"""What every source yields: small references to samples, and what a reference loads to."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdata.archive import Member
+from segdata.errors import SampleError, SourceError
+from segdata.labels import Region
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file as it was read: name below the source's root, bytes, CRC-32 of the content."""
+
+    name: str
+    size: int
+    crc32: int
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> "SourceFile":
+        """Describe content that has been read anyway."""
+        return cls(name, len(data), zlib.crc32(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One sample as its source has it.
+
+    Attributes:
+        image: the image file's bytes.
+        height: of the annotation, pixels; the image must have the same.
+        width: likewise.
+        mask: uint8 (height, width), where the source holds masks.
+        regions: where it holds objects instead.
+        files: what was read.
+    """
+
+    image: bytes
+    height: int
+    width: int
+    files: tuple[SourceFile, ...]
+    mask: NDArray[np.uint8] | None = None
+    regions: tuple[Region, ...] = ()
+
+
+class Sample(Protocol):
+    """A picklable reference to one sample of a source."""
+
+    @property
+    def key(self) -> str:
+        """`<dataset>_<id>`."""
+
+    @property
+    def source_id(self) -> str:
+        """The id in the source."""
+
+    @property
+    def image(self) -> Member:
+        """The image file."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels as annotated; (0, 0) where only the mask file tells."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A line that changes when what the sample is made from changes, as far as names tell."""
+
+    def regions(self) -> tuple[Region, ...]:
+        """Its objects and crowds of the chosen classes; empty where the source holds masks."""
+
+    def load(self) -> Loaded:
+        """Read it.
+
+        Raises:
+            SampleError: a file of it is missing, damaged or inconsistent.
+        """
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one physical split of a source.
+
+    Attributes:
+        samples: those that can be loaded and that the label policy keeps, by its annotations.
+        available: images that the source lists, kept or not.
+        official: images of the published split.
+        left_out: (source_id, reason) of those that the policy leaves out.
+        broken: (source_id, error) of those that are listed but cannot be loaded.
+        files: what was read to list them.
+    """
+
+    samples: Sequence[Sample]
+    available: int
+    official: int
+    left_out: Sequence[tuple[str, str]] = ()
+    broken: Sequence[tuple[str, SampleError]] = ()
+    files: Sequence[SourceFile] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set, opened: its splits by name and how it was labelled."""
+
+    dataset: str
+    year: int
+    synthetic: bool
+    splits: Mapping[str, Split]
+    labels: Mapping[str, object]
+    notes: Sequence[str] = field(default=())
+
+
+def read(member: Member, key: str) -> bytes:
+    """A member's bytes, its errors told as those of the sample `key`.
+
+    Raises:
+        SampleError: it cannot be read.
+    """
+    try:
+        return member.read()
+    except SourceError as error:
+        raise SampleError(
+            error.what,
+            where=f"{error.where} (sample {key})",
+            expected=error.expected,
+            found=error.found,
+            advice=error.advice,
+        ) from error

@@ -1,0 +1,354 @@
+"""Shards: tars of samples, their indices and sidecars, and the manifests that describe them.
+
+Every file is written beside its final name, flushed to the disk and renamed, so a name never holds
+half a file. `docs/shards-format.md` is the contract.
+"""
+
+import errno
+import hashlib
+import io
+import json
+import os
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segdata.errors import OutputError, ShardsError
+
+FORMAT = "segdata/1"
+IMAGE, FACTS, MASK = "jpg", "json", "seg.png"
+IDX_VERSION = "v1.2"
+SIZE_BINS = 21  # object areas by powers of two, 1 px .. 2 Mpx
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One finished sample, as its three members.
+
+    Attributes:
+        facts: the fields of `KEY.json`.
+        image: JPEG bytes.
+        png: the encoded mask.
+        mask: uint8 (H, W), the mask before encoding.
+        areas: (class id, rasterised source pixels) of every object.
+        files: [name, size, crc32] of the source files that were read.
+    """
+
+    facts: Mapping[str, Any]
+    image: bytes
+    png: bytes
+    mask: NDArray[np.uint8]
+    areas: Sequence[tuple[int, int]] = ()
+    files: Sequence[tuple[str, int, int]] = ()
+
+    @property
+    def key(self) -> str:
+        """The sample's key."""
+        return str(self.facts["key"])
+
+    @property
+    def passed_through(self) -> bool:
+        """Whether the image is the source's own bytes."""
+        facts = self.facts
+        return (
+            facts["height"] == facts["source_height"]
+            and facts["width"] == facts["source_width"]
+            and str(facts["source_file"]).lower().endswith((".jpg", ".jpeg"))
+        )
+
+
+@dataclass
+class _Tally:
+    """Sums over the samples of a shard, for its sidecar."""
+
+    classes: int
+    samples: int = 0
+    crowd_pixels: int = 0
+    content: Any = field(default_factory=hashlib.sha256)
+    files: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pixels = np.zeros(self.classes + 2, np.int64)
+        self.objects = np.zeros(self.classes, np.int64)
+        self.images = np.zeros(self.classes, np.int64)
+        self.sizes = np.zeros((self.classes, SIZE_BINS), np.int64)
+
+    def add(self, record: Record) -> None:
+        facts = record.facts
+        self.samples += 1
+        self.crowd_pixels += facts["crowd_pixels"]
+        self.pixels += facts["pixels"]
+        self.objects += facts["objects"]
+        self.images += np.asarray(facts["pixels"][1:-1]) > 0
+        for class_id, area in record.areas:
+            if area:
+                self.sizes[class_id - 1, min(area.bit_length() - 1, SIZE_BINS - 1)] += 1
+        self.files += record.files
+        height, width = record.mask.shape
+        self.content.update(f"{record.key}\0{height}x{width}\0".encode())
+        self.content.update(np.ascontiguousarray(record.mask).data)
+        if record.passed_through:
+            self.content.update(record.image)
+
+
+class _HashedFile(io.RawIOBase):
+    """A file that is only appended to and hashed on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.sha256, self.size = file, hashlib.sha256(), 0
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as io declares it
+        self.sha256.update(data)
+        self.size += len(data)
+        return self.file.write(data)
+
+    def tell(self) -> int:
+        return self.size
+
+
+def write_shard(
+    folder: Path, name: str, records: Iterable[Record], classes: int, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write one shard: the tar, its index and, last of all, its sidecar.
+
+    Args:
+        folder: the shards directory.
+        name: of the shard, without suffix.
+        records: its samples in order.
+        classes: C.
+        extra: further fields of the sidecar; `left_out` may still be growing while records come.
+
+    Returns:
+        The sidecar's content.
+
+    Raises:
+        OutputError: the disk is full or the directory cannot be written.
+    """
+    tally = _Tally(classes)
+    lines: list[str] = []
+    sidecar = folder / f"{name}.stats.json"
+    with explained(folder):
+        sidecar.unlink(missing_ok=True)  # a shard that is being rewritten is not done
+        with replacing(folder / f"{name}.tar") as file:
+            hashed = _HashedFile(file)
+            with tarfile.open(fileobj=hashed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+                for record in records:
+                    lines.append(_append(tar, hashed, record))
+                    tally.add(record)
+        index = "".join([f"{IDX_VERSION} {tally.samples}\n", *lines])
+        write_file(folder / f"{name}.idx", index.encode())
+        stats = _stats(name, tally, hashed) | dict(extra)
+        write_file(sidecar, to_json(stats))
+    return stats
+
+
+def _append(tar: tarfile.TarFile, hashed: _HashedFile, record: Record) -> str:
+    """Append a sample's three members; returns its line of the index."""
+    facts = json.dumps(record.facts, sort_keys=True, separators=(",", ":")).encode()
+    parts = []
+    for suffix, data in ((IMAGE, record.image), (FACTS, facts), (MASK, record.png)):
+        info = tarfile.TarInfo(f"{record.key}.{suffix}")
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+        begin = hashed.tell() - (len(data) + 511) // 512 * 512
+        parts.append(f"{suffix} {begin} {len(data)} {info.name}")
+    return " ".join(parts) + "\n"
+
+
+def _stats(name: str, tally: _Tally, hashed: _HashedFile) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "shard": f"{name}.tar",
+        "samples": tally.samples,
+        "bytes": hashed.size,
+        "sha256": hashed.sha256.hexdigest(),
+        "content_sha256": tally.content.hexdigest(),
+        "pixels": tally.pixels.tolist(),
+        "crowd_pixels": tally.crowd_pixels,
+        "objects": tally.objects.tolist(),
+        "object_sizes": tally.sizes.tolist(),
+        "images": tally.images.tolist(),
+        "members": sorted(tally.files),
+    }
+
+
+def to_json(value: object) -> bytes:
+    """JSON whose bytes depend on the content alone: sorted keys, one item a line, UTF-8."""
+    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Tell the operating system's refusals to write as an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", -1))
+        raise OutputError(
+            "the disk is full" if full else "the shards directory cannot be written",
+            where=folder,
+            found=error.strerror or error,
+            advice="make room and run the same command again: finished shards are kept"
+            if full
+            else "check its permissions, or choose another --out",
+        ) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the name `path` only once it is whole and on the disk."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def sweep(folder: Path, dataset: str) -> None:
+    """Remove what a killed writer of the data set left behind under unfinished names."""
+    for partial in folder.glob(f"{dataset}*{PARTIAL}"):
+        partial.unlink(missing_ok=True)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a whole file at once."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of the shards directory.
+
+    Raises:
+        ShardsError: it is not there or damaged, or of a format that this version does not know.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ShardsError(
+            "a file of the shards directory cannot be read", where=path, found=error
+        ) from error
+    found = value.get("format") if isinstance(value, dict) else None
+    if not isinstance(found, str) or found.partition("/")[0::2] != ("segdata", FORMAT[-1]):
+        raise ShardsError(
+            "this is no shards directory that this version can read",
+            where=path,
+            expected=f'"format": "{FORMAT}"',
+            found=repr(found),
+            advice="use the version of segdata that made it, or build it again",
+        )
+    return dict(value)
+
+
+def manifests(folder: Path) -> dict[str, dict[str, Any]]:
+    """All manifests of a shards directory by data set, sorted.
+
+    Raises:
+        ShardsError: the directory is missing or holds none.
+    """
+    if not folder.is_dir():
+        raise ShardsError(
+            "there is no shards directory",
+            where=folder,
+            advice="build one with `segdata build-coco` or `segdata build-voc`, or name another",
+        )
+    names = [p for p in sorted(folder.glob("*.json")) if _is_manifest(p.name)]
+    if not names:
+        raise ShardsError(
+            "this directory holds no manifest, so no finished shards",
+            where=folder,
+            expected="<dataset>.json",
+            advice="run the build again: it goes on where it stopped",
+        )
+    return {path.stem: read_json(path) for path in names}
+
+
+def _is_manifest(name: str) -> bool:
+    return name != "info.json" and not name.endswith(".stats.json") and not name.startswith(".")
+
+
+def write_info(folder: Path) -> dict[str, Any]:
+    """Write `info.json` anew from the manifests; returns its content."""
+    all_of_them = manifests(folder)
+    first = next(iter(all_of_them.values()))
+    splits: dict[str, dict[str, Any]] = {}
+    for dataset, manifest in all_of_them.items():
+        for split, facts in manifest["splits"].items():
+            total = splits.setdefault(
+                split, {"samples": 0, "shards": 0, "bytes": 0, "pixels": [], "datasets": []}
+            )
+            total["samples"] += facts["samples"]
+            total["shards"] += len(facts["shards"])
+            total["bytes"] += sum(shard["bytes"] for shard in facts["shards"])
+            pixels = total["pixels"] or [0] * len(facts["pixels"])
+            total["pixels"] = [a + b for a, b in zip(pixels, facts["pixels"], strict=True)]
+            total["datasets"].append(dataset)
+    info = {
+        "format": FORMAT,
+        "synthetic": any(m["synthetic"] for m in all_of_them.values()),
+        "complete": all(m["complete"] for m in all_of_them.values()),
+        "classes": first["classes"],
+        "ignore_index": first["ignore_index"],
+        "datasets": list(all_of_them),
+        "splits": splits,
+    }
+    write_file(folder / "info.json", to_json(info))
+    return info
+
+
+def sources_digest(files: Iterable[tuple[str, int, int]]) -> list[dict[str, Any]]:
+    """The manifest's `sources`: by first folder, members, bytes and a SHA-256 over sorted lines."""
+    groups: dict[str, list[tuple[str, int, int]]] = {}
+    for name, size, crc32 in sorted({(name, size, crc32) for name, size, crc32 in files}):
+        groups.setdefault(name.partition("/")[0], []).append((name, size, crc32))
+    return [
+        {
+            "name": group,
+            "members": len(rows),
+            "bytes": sum(size for _, size, _ in rows),
+            "sha256": hashlib.sha256(
+                "".join(f"{name} {size} {crc32:08x}\n" for name, size, crc32 in rows).encode()
+            ).hexdigest(),
+        }
+        for group, rows in groups.items()
+    ]
+
+
+def read_samples(tar: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The samples of a shard in order: key and members by suffix.
+
+    Raises:
+        ShardsError: the tar is missing or damaged.
+    """
+    try:
+        with tarfile.open(tar, "r:") as archive:
+            key, parts = "", dict[str, bytes]()
+            for info in archive:
+                name, _, suffix = info.name.partition(".")
+                if name != key and parts:
+                    yield key, parts
+                    parts = {}
+                file = archive.extractfile(info)
+                key, parts[suffix] = name, file.read() if file else b""
+            if parts:
+                yield key, parts
+    except (OSError, tarfile.TarError, zlib.error) as error:
+        raise ShardsError(
+            "a shard cannot be read",
+            where=tar,
+            found=error,
+            advice="see `segdata verify-masks`, then delete the shard's files and build again",
+        ) from error

@@ -1,0 +1,151 @@
+"""What a person sees: progress, tables and errors, coloured on a terminal and plain elsewhere.
+
+Progress and errors go to stderr, results to stdout. Where stdout is no terminal, tables are lines
+of tab-separated fields and there is no progress.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from segdata.errors import SegdataError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
+
+
+@contextmanager
+def told_errors(on_interrupt: str) -> Iterator[None]:
+    """Tell a user's error in a few lines instead of a traceback, and end with its exit code.
+
+    Args:
+        on_interrupt: what Ctrl-C leaves behind and how to go on.
+    """
+    try:
+        yield
+    except SegdataError as error:
+        print_error(error)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print(f"interrupted: {on_interrupt}", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def print_error(error: SegdataError) -> None:
+    """One red headline, then where, expected, found, and what to do next."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    console.print(Text.assemble(("error: ", "bold red"), (error.what, "bold")), soft_wrap=True)
+    for label, text in error.details():
+        style = "green" if label == "next" else "dim"
+        line = Text.assemble((f"{label + ':':10}", style), text)
+        console.print(Padding(line, (0, 0, 0, 2)), soft_wrap=True)
+
+
+def print_note(text: str) -> None:
+    """A remark that is no error, on stderr."""
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(("note: ", "bold yellow"), text)
+    Console(stderr=True, highlight=False).print(line, soft_wrap=True)
+
+
+def print_line(text: str, style: str = "") -> None:
+    """One line of the result, on stdout."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(highlight=False).print(Text(text, style=style), soft_wrap=True)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; the first column is left-aligned, the others are numbers.
+
+    Cells may begin with a colour, `#rrggbb `, which is drawn as a square on a terminal.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        for row in [columns, *rows]:
+            print(*(_plain(cell) for cell in row), sep="\t")
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(_coloured(cell) for cell in row))
+    console.print(table)
+
+
+def _plain(cell: str) -> str:
+    return cell.partition(" ")[2] if cell.startswith("#") else cell
+
+
+def _coloured(cell: str) -> "Text":
+    from rich.text import Text
+
+    if not cell.startswith("#"):
+        return Text(cell)
+    color, _, text = cell.partition(" ")
+    return Text.assemble(("■ ", color), text)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A callback (what is being done, items done, of how many) that draws a bar on a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda what, done, total: None  # noqa: ARG005 - quiet where nobody watches
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: dict[str, int] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total, rate="")
+            task = progress.tasks[tasks[what]]
+            rate = f"{task.speed:,.0f}/s" if task.speed else ""
+            progress.update(task.id, completed=done, total=total, rate=rate)
+
+        yield report
+
+
+def human_bytes(count: float) -> str:
+    """A number of bytes with a decimal unit: 7.1 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
