@@ -200,14 +200,12 @@ def _zip_members(path: Path) -> dict[str, Member]:
 
 def _tar_members(path: Path) -> dict[str, Member]:
     members = {}
-    end = 0
     with tarfile.open(path, "r:") as archive:
         for info in archive:
-            end = info.offset_data + (info.size + 511) // 512 * 512 if info.isreg() else end
             if info.isreg():
                 name = str(PurePosixPath(info.name))
                 members[name] = Member(str(path), name, info.size, info.offset_data)
-        end = max(end, archive.offset - 512)
+        end = archive.offset
     # tarfile takes the end of the file for the end of the archive, even between two members:
     # only the zero block that closes an archive tells a whole one from a cut one.
     with path.open("rb") as file:

@@ -165,6 +165,7 @@ def _finish(
     }
     shards.write_file(options.out / f"{source.dataset}.json", shards.to_json(manifest))
     with FileLock(options.out / ".info.lock"):
+        shards.sweep(options.out, "info.json")
         shards.write_info(options.out)
     return manifest
 

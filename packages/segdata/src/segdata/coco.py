@@ -228,7 +228,7 @@ def _instances(annotations: Archive, name: str) -> tuple[Instances, SourceFile]:
     data = member.read()
     try:
         parsed = msgspec.json.decode(data, type=Instances)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SourceError(
             "an annotation file is not COCO's instances JSON",
             where=member.where,

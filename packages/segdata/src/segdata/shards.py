@@ -219,8 +219,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def sweep(folder: Path, dataset: str) -> None:
     """Remove what a killed writer of the data set left behind under unfinished names."""
-    for partial in folder.glob(f"{dataset}*{PARTIAL}"):
-        partial.unlink(missing_ok=True)
+    with explained(folder):
+        for partial in folder.glob(f"{dataset}*{PARTIAL}"):
+            partial.unlink(missing_ok=True)
 
 
 def write_file(path: Path, data: bytes) -> None:

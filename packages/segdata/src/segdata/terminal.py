@@ -37,15 +37,13 @@ def told_errors(on_interrupt: str) -> Iterator[None]:
 def print_error(error: SegdataError) -> None:
     """One red headline, then where, expected, found, and what to do next."""
     from rich.console import Console
-    from rich.padding import Padding
     from rich.text import Text
 
     console = Console(stderr=True, highlight=False)
     console.print(Text.assemble(("error: ", "bold red"), (error.what, "bold")), soft_wrap=True)
     for label, text in error.details():
         style = "green" if label == "next" else "dim"
-        line = Text.assemble((f"{label + ':':10}", style), text)
-        console.print(Padding(line, (0, 0, 0, 2)), soft_wrap=True)
+        console.print(Text.assemble("  ", (f"{label + ':':10}", style), text), soft_wrap=True)
 
 
 def print_note(text: str) -> None:

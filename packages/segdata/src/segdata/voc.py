@@ -73,7 +73,7 @@ class VocSample:
             with Image.open(io.BytesIO(png)) as opened:
                 opened.load()
                 mode, ids = opened.mode, np.asarray(opened)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise SampleError(
                 "a mask does not decode", where=self.mask.where, found=error
             ) from error

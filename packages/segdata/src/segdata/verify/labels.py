@@ -1,0 +1,190 @@
+"""Label policies, the fit and the nearest rule, stated a second time.
+
+A label policy says what a pixel is when annotations overlap, and which images are kept. Each is
+written here from its definition, apart from the builder's own painting code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T", bound=np.generic)
+IGNORE = 255
+POLICIES = {"voc": 1, "segdata": 1, "torchvision": 1, "gluoncv": 1}  # name: version implemented
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The `labels` entry of a manifest.
+
+    Attributes:
+        policy: `voc`, `segdata`, `torchvision` or `gluoncv`.
+        min_area: images with at most so many pixels of the chosen classes are left out, where the
+            policy leaves images out at all.
+        void_border: distance in pixels around every outline that becomes 255; 0 for none.
+    """
+
+    policy: str
+    min_area: float
+    void_border: int
+
+
+@dataclass(frozen=True)
+class Region:
+    """One annotation of a chosen class: its class id 1…C, JSON `area`, pixels bool (H, W)."""
+
+    class_id: int
+    crowd: bool
+    area: float
+    pixels: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A labelled image at source size.
+
+    Attributes:
+        mask: uint8 (H, W): 0 background, 1…C, 255 ignore; void border drawn.
+        crowds: bool (H, W), the pixels under any crowd region.
+        labelled: number of pixels of a class 1…C before the void border, which decides nothing
+            about which images are kept.
+    """
+
+    mask: NDArray[np.uint8]
+    crowds: NDArray[np.bool_]
+    labelled: int
+
+
+def label(regions: Sequence[Region], height: int, width: int, labels: Labels) -> Labelled:
+    """Label an image's pixels by a policy.
+
+    Args:
+        regions: the annotations of the chosen classes in file order.
+        height: rows of the source image.
+        width: columns of the source image.
+        labels: the policy and its void border.
+    """
+    stack = np.zeros((len(regions), height, width), dtype=bool)  # (N, H, W)
+    for layer, region in zip(stack, regions, strict=True):
+        layer[:] = region.pixels
+    order = _lowest_first(regions, labels.policy)
+    owner = np.zeros((height, width), dtype=np.int32)  # 0 nobody, else 1 + index in file order
+    for index in order:
+        owner[stack[index]] = index + 1
+    ids = np.array([0, *(_value(region, labels.policy) for region in regions)], dtype=np.uint8)
+    mask = ids[owner]  # (H, W)
+    if labels.policy == "torchvision":
+        # `target[masks.sum(0) > 1] = 255` in torchvision's references/segmentation/coco_utils.py
+        mask[stack.sum(axis=0) > 1] = IGNORE
+    labelled = np.count_nonzero((mask != 0) & (mask != IGNORE))
+    if labels.void_border:
+        mask[border(owner, labels.void_border)] = IGNORE
+    crowds = np.any(stack[[region.crowd for region in regions]], axis=0)
+    return Labelled(mask=mask, crowds=crowds, labelled=int(labelled))
+
+
+def _lowest_first(regions: Sequence[Region], policy: str) -> list[int]:
+    """Indices in the order of painting: the last painted lies on top."""
+    indices = list(range(len(regions)))
+    if policy == "gluoncv":  # the first instance keeps a pixel, so it goes on last
+        return indices[::-1]
+    if policy == "segdata":  # crowds below all; then large before small, ties in file order
+        sizes = [0 if r.crowd else int(np.count_nonzero(r.pixels)) for r in regions]
+        return sorted(indices, key=lambda i: (not regions[i].crowd, -sizes[i]))
+    return indices
+
+
+def _value(region: Region, policy: str) -> int:
+    """What a region's own pixels become: the other policies know no crowds."""
+    return IGNORE if policy == "segdata" and region.crowd else region.class_id
+
+
+def border(owner: NDArray[np.int32], distance: int) -> NDArray[np.bool_]:
+    """Pixels with a pixel of another owner within a Chebyshev distance, bool (H, W).
+
+    A window holds two owners exactly where two of its direct neighbours differ; the neighbours
+    that differ are counted per window by a summed-area table.
+    """
+    height, width = owner.shape
+    top, bottom = _window(height, distance)
+    left, right = _window(width, distance)
+    rows = _summed(owner[1:] != owner[:-1])  # pair i lies between rows i and i + 1
+    columns = _summed(owner[:, 1:] != owner[:, :-1])
+    across_rows = _count(rows, top, bottom - 1, left, right)
+    across_columns = _count(columns, top, bottom, left, right - 1)
+    return (across_rows + across_columns) > 0
+
+
+def _window(length: int, distance: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and one past the last index within `distance` of each index, cut at the ends."""
+    index = np.arange(length)
+    return np.maximum(index - distance, 0), np.minimum(index + distance + 1, length)
+
+
+def _summed(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Summed-area table with a leading row and column of zeros, int64 (H + 1, W + 1)."""
+    table = np.zeros((flags.shape[0] + 1, flags.shape[1] + 1), dtype=np.int64)
+    np.cumsum(np.cumsum(flags, axis=0), axis=1, out=table[1:, 1:])
+    return table
+
+
+def _count(
+    table: NDArray[np.int64],
+    top: NDArray[np.intp],
+    bottom: NDArray[np.intp],
+    left: NDArray[np.intp],
+    right: NDArray[np.intp],
+) -> NDArray[np.int64]:
+    """Flags within [top, bottom) and [left, right) around each pixel, int64 (H, W)."""
+    below, above = table[bottom], table[top]
+    return below[:, right] - below[:, left] - above[:, right] + above[:, left]
+
+
+def keeps(
+    areas: Sequence[float], labelled: Labelled | None, split: str, labels: Labels
+) -> bool | None:
+    """Whether a policy keeps an image.
+
+    Args:
+        areas: JSON `area` of every annotation of the chosen classes, crowds included.
+        labelled: the labelled image, or None while it has not been painted.
+        split: `train` or `val`.
+        labels: the policy and its smallest area.
+
+    Returns:
+        None where the answer needs the labelled image and it was not given.
+    """
+    if labels.policy == "gluoncv":  # painted pixels, in both splits: its `_preprocess`
+        return None if labelled is None else labelled.labelled > labels.min_area
+    if labels.policy == "voc" or split != "train":
+        return True
+    # overlaps count twice: torchvision's `_has_valid_annotation`
+    if sum(areas) <= labels.min_area:
+        return False
+    if labels.policy == "torchvision":
+        return True
+    return None if labelled is None else labelled.labelled > 0
+
+
+def fitted(height: int, width: int, size: int) -> tuple[int, int]:
+    """Height and width after the longest side was brought down to `size` (0: left as it is)."""
+    long, short = max(height, width), min(height, width)
+    if size == 0 or long <= size:
+        return height, width
+    other = max(1, (2 * short * size + long) // (2 * long))
+    return (size, other) if height == long else (other, size)
+
+
+def nearest(mask: NDArray[T], height: int, width: int) -> NDArray[T]:
+    """The mask at another size: each pixel takes the source pixel that holds its centre.
+
+    Row i reads source row ((2i + 1) · source rows) // (2 · rows), columns alike, in integers.
+    """
+    if mask.shape == (height, width):
+        return mask
+    rows = [(2 * i + 1) * mask.shape[0] // (2 * height) for i in range(height)]
+    columns = [(2 * i + 1) * mask.shape[1] // (2 * width) for i in range(width)]
+    return mask[np.ix_(rows, columns)]

@@ -1,0 +1,271 @@
+"""The verification of a shards directory from end to end."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from segdata import engine
+from segdata.errors import SourceError
+from segdata.verify import contract, directory
+from segdata.verify.content import CompareTask, SelectTask, compare_shard, judge_absent
+from segdata.verify.contract import Manifest
+from segdata.verify.findings import Finding, Log, Report
+from segdata.verify.integrity import ShardCheck, ShardTask, check_shard
+from segdata.verify.labels import POLICIES, Labels
+from segdata.verify.samples import Rules
+from segdata.verify.sources import SourceFile, SourceSplit, open_split
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Progress = Callable[[str, int, int], None]
+Checks = Mapping[str, directory.Checks]  # by data set
+
+CHUNK = 500  # images judged in one task
+
+
+def verify(
+    shards: Path, *, data: Path | None = None, workers: int = 1, progress: Progress | None = None
+) -> Report:
+    """Check a shards directory against itself and, with the source at hand, against the source.
+
+    Args:
+        shards: the shards directory.
+        data: folder that holds the official archives or their extracted folders. With it every mask
+            is drawn a second time from the source and compared bit by bit, and every image with its
+            source; what it does not hold is noted in the report and left unchecked.
+        workers: number of processes; the report is the same for any.
+        progress: called with what is done, the number of samples done, and their total.
+
+    Returns:
+        The report. Defects are findings in it and raise nothing.
+
+    Raises:
+        ShardsError: the directory is missing or holds no manifest.
+        SourceError: `data` is missing, or an archive in it is broken.
+    """
+    if data is not None and not data.exists():
+        raise SourceError(
+            "the folder of source archives does not exist",
+            where=data,
+            advice="name the folder that holds the archives with --data, or leave it away",
+        )
+    findings: list[Finding] = []
+    manifests, unread = directory.read_manifests(shards, findings)
+    pool = _Pool(workers, progress or _silent)
+    checks = _check_shards(shards, manifests, pool)
+    for manifest in manifests:
+        for split in manifest.splits:
+            for check in checks[manifest.dataset][split]:
+                findings.extend(check.findings)
+    _check_directory(shards, manifests, unread, checks, findings)
+    notes: list[str] = []
+    compared = 0
+    if data is not None:
+        content = _Content(shards, data, pool, findings, notes)
+        compared = sum(content.compare(m, checks[m.dataset]) for m in manifests)
+    every = [check for of in checks.values() for split in of.values() for check in split]
+    return Report(
+        findings=tuple(findings),
+        datasets=len(manifests),
+        shards=len(every),
+        samples=sum(len(check.keys) for check in every),
+        compared=compared,
+        notes=tuple(notes),
+    )
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+class _Pool:
+    """Runs a function over tasks in this process or in others."""
+
+    def __init__(self, workers: int, progress: Progress) -> None:
+        self.workers = workers
+        self.progress = progress
+
+    def map(
+        self, what: str, function: Callable[[Task], Result], tasks: Sequence[Task], total: int
+    ) -> Iterator[Result]:
+        """Results in the order of the tasks.
+
+        Args:
+            what: is done, for the progress.
+            function: a module's function that ticks once a sample.
+            tasks: its arguments.
+            total: samples in all tasks.
+        """
+        report = partial(self.progress, what)
+        report(0, total)
+        waiting: dict[int, Result] = {}
+        numbered = partial(_numbered, function)
+        workers = min(self.workers, len(tasks))
+        following = 0
+        for number, result in engine.run(
+            numbered, enumerate(tasks), workers, lambda done: report(min(done, total), total)
+        ):
+            waiting[number] = result
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
+        report(total, total)
+
+
+def _numbered(function: Callable[[Task], Result], task: tuple[int, Task]) -> tuple[int, Result]:
+    """A task's result with the task's number: engines give results as they are finished."""
+    return task[0], function(task[1])
+
+
+def _rules(manifest: Manifest, split: str) -> Rules:
+    return Rules(
+        dataset=manifest.dataset,
+        split=split,
+        key_prefix=manifest.key_prefix,
+        classes=manifest.class_count,
+        size=manifest.size(split),
+    )
+
+
+def _check_shards(shards: Path, manifests: Sequence[Manifest], pool: _Pool) -> Checks:
+    places = [
+        (manifest.dataset, name, ShardTask(shards, shard, _rules(manifest, name)))
+        for manifest in manifests
+        for name, split in manifest.splits.items()
+        for shard in split.shards
+    ]
+    tasks = [task for _, _, task in places]
+    total = sum(task.shard.samples for task in tasks)
+    results = pool.map("checking shards", check_shard, tasks, total)
+    checks: dict[str, dict[str, list[ShardCheck]]] = {
+        manifest.dataset: {name: [] for name in manifest.splits} for manifest in manifests
+    }
+    for (dataset, split, _), check in zip(places, results, strict=True):
+        checks[dataset][split].append(check)
+    return checks
+
+
+def _check_directory(
+    shards: Path,
+    manifests: Sequence[Manifest],
+    unread: set[str],
+    checks: Checks,
+    findings: list[Finding],
+) -> None:
+    for manifest in manifests:
+        log = Log(f"{manifest.dataset}.json", findings)
+        directory.check_manifest(manifest, checks[manifest.dataset], log)
+    log = Log(str(shards), findings)
+    directory.check_files(shards, manifests, unread, log)
+    directory.check_keys(manifests, checks, log)
+    if not unread:
+        directory.check_info(shards, manifests, log)
+
+
+class _Content:
+    """The comparison with the source, one split after the other."""
+
+    def __init__(
+        self, shards: Path, data: Path, pool: _Pool, findings: list[Finding], notes: list[str]
+    ) -> None:
+        self.shards = shards
+        self.data = data
+        self.pool = pool
+        self.findings = findings
+        self.notes = notes
+
+    def compare(self, manifest: Manifest, checks: directory.Checks) -> int:
+        """Compare a data set; returns the number of masks that were held against the source."""
+        if POLICIES.get(manifest.labels.policy) != manifest.labels.version:
+            self.notes.append(f"{manifest.dataset}: not compared, its label policy is unknown")
+            return 0
+        compared = 0
+        for name, split in manifest.splits.items():
+            source = open_split(self.data, manifest, name)
+            if source is None:
+                self.notes.append(
+                    f"{manifest.dataset} {name}: not compared, {self.data} does not hold its source"
+                )
+                continue
+            compared += self._compare_split(manifest, name, source, checks[name])
+            log = Log(f"{manifest.dataset}.json", self.findings)
+            self._check_selection(manifest, name, source, checks[name])
+            if split.available != len(source.records):
+                field = f"splits.{name}.available"
+                log.compare("available-differs", field, len(source.records), split.available)
+            sidecars = [check.sidecar for check in checks[name]]
+            if all(sidecar is not None for sidecar in sidecars):
+                files: set[SourceFile] = set(source.files)
+                files.update(member for s in sidecars if s is not None for member in s.members)
+                directory.check_sources(manifest.dataset, name, split, files, log)
+        return compared
+
+    def _compare_split(
+        self, manifest: Manifest, name: str, source: SourceSplit, checks: Sequence[ShardCheck]
+    ) -> int:
+        shards = manifest.splits[name].shards  # type: ignore[index] # the name comes from there
+        tasks = [
+            self._task(manifest, name, shard, source, check)
+            for shard, check in zip(shards, checks, strict=True)
+            if check.stored
+        ]
+        total = sum(len(task.stored) for task in tasks)
+        what = f"comparing {manifest.dataset} {name}"
+        compared = 0
+        for result in self.pool.map(what, compare_shard, tasks, total):
+            self.findings.extend(result.findings)
+            compared += result.compared
+        return compared
+
+    def _task(
+        self,
+        manifest: Manifest,
+        name: str,
+        shard: contract.Shard,
+        source: SourceSplit,
+        check: ShardCheck,
+    ) -> CompareTask:
+        ids = [stored.facts.source_id for stored in check.stored]
+        return CompareTask(
+            tar=self.shards / shard.name,
+            stored=check.stored,
+            records={i: source.records[i] for i in ids if i in source.records},
+            rules=_rules(manifest, name),
+            labels=_labels(manifest),
+            quality=manifest.options.quality,
+            sidecar=check.sidecar,
+            whole=check.tally is not None and check.tally.whole,
+        )
+
+    def _check_selection(
+        self, manifest: Manifest, name: str, source: SourceSplit, checks: Sequence[ShardCheck]
+    ) -> None:
+        """Judge the source's images that are not in the shards, unless a limit left them out."""
+        split = manifest.splits[name]  # type: ignore[index] # the name comes from there
+        if manifest.options.limit or any(
+            len(check.keys) != shard.samples
+            for check, shard in zip(checks, split.shards, strict=True)
+        ):
+            return
+        stored = {s.facts.source_id for check in checks for s in check.stored}
+        unread = {key.partition("_")[2] for check in checks for key in check.keys}
+        absent = [
+            record
+            for source_id, record in source.records.items()
+            if source_id not in stored and not {source_id, source_id.zfill(12)} & unread
+        ]
+        reasons = {i: reason for reason, group in split.left_out.items() for i in group.ids}
+        chunks = [absent[i : i + CHUNK] for i in range(0, len(absent), CHUNK)]
+        tasks = [
+            SelectTask(f"{manifest.dataset} {name}", chunk, reasons, name, _labels(manifest))
+            for chunk in chunks
+        ]
+        what = f"judging what {manifest.dataset} {name} left out"
+        for found in self.pool.map(what, judge_absent, tasks, len(absent)):
+            self.findings.extend(found)
+
+
+def _labels(manifest: Manifest) -> Labels:
+    record = manifest.labels
+    return Labels(record.policy, record.min_area, record.void_border)
