@@ -1,0 +1,148 @@
+"""Training batches: read, decoded and cut in worker processes, in the order of the sampler."""
+
+import signal
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from segtrain.errors import SampleError, ShardsError
+from segtrain.manifests import IGNORE_INDEX
+from segtrain.sampler import Draw, Order
+from segtrain.samples import load
+from segtrain.shards import SampleSet
+from segtrain.transforms import Augmentation, apply
+
+PREFETCH = 4  # batches that each worker prepares ahead
+GRACE = 30  # seconds that a worker serves after SIGTERM
+
+
+class Batch(NamedTuple):
+    """One global batch.
+
+    Attributes:
+        image: uint8 `(N, 3, H, W)`, RGB, channels_last in memory.
+        target: uint8 `(N, H, W)`: class ids, 255 = ignore.
+        keys: The N keys.
+    """
+
+    image: Tensor
+    target: Tensor
+    keys: list[str]
+
+
+class Failure(NamedTuple):
+    """The message of an error in a worker; raised anew where the batch is taken."""
+
+    message: str
+
+
+@dataclass
+class BatchDataset(Dataset[Batch | Failure]):
+    """Global batches by number; picklable, so that any worker process can make any batch.
+
+    Attributes:
+        samples: The training samples.
+        order: Their order.
+        augmentation: How boxes are drawn.
+        size: Samples per batch.
+    """
+
+    samples: SampleSet
+    order: Order
+    augmentation: Augmentation
+    size: int
+
+    def __getitem__(self, k: int) -> Batch | Failure:
+        try:
+            return self.make(k)
+        except SampleError as error:
+            return Failure(str(error))
+
+    def make(self, k: int) -> Batch:
+        """Make global batch `k`.
+
+        Raises:
+            SampleError: If one of its samples cannot be read.
+        """
+        crop = self.augmentation.crop
+        image = np.zeros((self.size, crop, crop, 3), np.uint8)
+        target = np.full((self.size, crop, crop), IGNORE_INDEX, np.uint8)
+        keys = []
+        for i, draw in enumerate(self.order.batch(k, self.size)):
+            image[i], target[i], key = self.cut(draw)
+            keys.append(key)
+        nchw = torch.from_numpy(image).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        return Batch(nchw, torch.from_numpy(target), keys)
+
+    def cut(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, str]:
+        """Load one sample and cut its box: `(H, W, 3)`, `(H, W)` and the key."""
+        key, image, mask = load(self.samples, draw.sample)
+        box = self.augmentation.draw(image.size, self.order.seed, draw.epoch, draw.sample)
+        return *apply(image, mask, box), key
+
+
+def start_worker(_: int) -> None:
+    """Leave signals to the main process, which saves before it ends its workers.
+
+    Ctrl-C and many schedulers signal every process of a job: a worker that ended at once would
+    break the step that is under way. On SIGTERM it serves half a minute more, then ends.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+
+
+def is_lost_worker(error: RuntimeError) -> bool:
+    """Whether torch says by this error that a data worker died; it may do so at any moment."""
+    return "DataLoader worker" in str(error)
+
+
+def batches(
+    dataset: BatchDataset,
+    first: int,
+    stop: int,
+    workers: int,
+    pin: bool,
+    context: str | None = None,
+) -> Generator[Batch, None, None]:
+    """Global batches `first..stop-1`, in order.
+
+    Args:
+        dataset: The batches by number.
+        first: The first batch to make; a resumed run starts where it stopped.
+        stop: One past the last.
+        workers: Worker processes; 0 makes batches in this process.
+        pin: Whether to put batches into pinned memory, for copies to a GPU.
+        context: How workers start (`fork`, `forkserver`, `spawn`); None is the platform's way.
+
+    Raises:
+        SampleError: If a sample cannot be read, also when that happened in a worker.
+    """
+    loader: DataLoader[Batch | Failure] = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=range(first, stop),
+        num_workers=workers,
+        pin_memory=pin,
+        prefetch_factor=PREFETCH if workers else None,
+        worker_init_fn=start_worker,
+        multiprocessing_context=context if workers else None,
+        generator=torch.Generator(),  # else it would draw from the numbers that dropout uses
+    )
+    try:
+        for batch in loader:
+            if isinstance(batch, Failure):
+                raise SampleError(batch.message)
+            yield batch
+    except RuntimeError as error:
+        if not is_lost_worker(error):
+            raise
+        raise ShardsError(
+            f"a data worker was ended from outside ({error}); if memory ran out, use fewer "
+            "--workers"
+        ) from error

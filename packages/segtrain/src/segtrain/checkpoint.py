@@ -1,0 +1,253 @@
+"""Checkpoints: everything that a run needs to go on, in one file."""
+
+import errno
+import os
+import pickle
+import shutil
+import subprocess
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+from zipfile import BadZipFile
+
+import torch
+from torch import nn
+
+from segtrain.errors import CheckpointError, RunError
+from segtrain.manifests import ClassInfo
+from segtrain.recipes import TrainConfig
+
+FORMAT = "segtrain/1"
+
+
+@dataclass
+class Checkpoint:
+    """One checkpoint; all values are plain types or tensors.
+
+    Attributes:
+        config: The run's configuration, `TrainConfig.plain()`.
+        classes: The classes in the order of their ids: `{"name", "color"}` each.
+        preprocessing: `Preprocessing.fingerprint()`.
+        manifests: SHA-256 of each manifest of the shards directory, by data set.
+        step: Optimiser steps taken.
+        batches: Global batches taken from the stream: the sample position.
+        model: The net's state dict.
+        optimizer: The optimiser's state dict; None in `best.pt`.
+        rng: States of torch's random numbers, by device type; None in `best.pt`.
+        meter: Sums of the interval that was under way.
+        due: Whether the log line and validation of `step` are still to be made.
+        best: `{"step", "dataset", "images", "mean_iou"}` of the best validation; None before one.
+        threads: CPU threads of torch.
+        commit: Git commit of segtrain's source, `-dirty` after it where files were changed; None
+            where it was not run from a repository.
+        versions: Of segtrain and torch.
+    """
+
+    config: dict[str, Any]
+    classes: list[dict[str, Any]]
+    preprocessing: dict[str, Any]
+    manifests: dict[str, str]
+    step: int
+    batches: int
+    model: dict[str, torch.Tensor]
+    optimizer: dict[str, Any] | None = None
+    rng: dict[str, torch.Tensor] | None = None
+    meter: dict[str, float] = field(default_factory=dict)
+    due: bool = False
+    best: dict[str, Any] | None = None
+    threads: int = 1
+    commit: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def class_infos(self) -> tuple[ClassInfo, ...]:
+        """The classes as the rest of the program has them."""
+        return tuple(ClassInfo(c["name"], tuple(c["color"])) for c in self.classes)
+
+    @property
+    def train_config(self) -> TrainConfig:
+        """The configuration as the rest of the program has it."""
+        return TrainConfig.from_plain(self.config)
+
+
+def plain_classes(classes: tuple[ClassInfo, ...]) -> list[dict[str, Any]]:
+    """Classes as plain types."""
+    return [{"name": c.name, "color": list(c.color)} for c in classes]
+
+
+def write_beside(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name in its folder, flush it to disk, then rename it.
+
+    Args:
+        path: Where the file shall be; an old one there is kept until the new one is whole.
+        write: Called with the temporary path.
+
+    Raises:
+        RunError: If it cannot be written; `path` is then as it was.
+    """
+    part = path.with_name(f".{path.name}.part")  # what a kill leaves, the next write replaces
+    try:
+        write(part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        kept = "; the one before it is kept" if path.exists() else ""
+        known = isinstance(error, OSError) and error.errno != errno.ENOSPC
+        hint = "" if known else "; is the disk full?"
+        raise RunError(f"{path}: could not be written ({error}){kept}{hint}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        RunError: If it cannot be written; the one before it is kept.
+    """
+    plain = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
+    write_beside(path, lambda part: torch.save({"format": FORMAT} | plain, part))
+
+
+def find_checkpoint(run: Path, names: tuple[str, ...] = ("best.pt", "last.pt")) -> Path:
+    """The checkpoint that a run's folder, or a path to a checkpoint, stands for.
+
+    Args:
+        run: A run's folder or a checkpoint file.
+        names: What to look for in a folder, the preferred first.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    if run.is_file():
+        return run
+    if not run.is_dir():
+        raise CheckpointError(f"{run}: there is no such run or checkpoint")
+    for name in names:
+        if (run / name).is_file():
+            return run / name
+    raise CheckpointError(
+        f"{run}: holds no checkpoint ({' or '.join(names)}); give the folder of a run that was "
+        "trained for at least one --save-every, or a checkpoint file"
+    )
+
+
+def load_plain(path: Path) -> object:
+    """Read a file of torch with tensors and plain types only, onto the CPU.
+
+    Raises:
+        CheckpointError: If it cannot be read as that.
+    """
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about pickles that it then refuses
+            return read_plain(file)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: is truncated or was not written by torch.save with plain tensors; "
+            "use another checkpoint of the run"
+        ) from error
+
+
+# what torch.load was seen to raise on damaged files
+DAMAGE = (
+    RuntimeError, OSError, EOFError, LookupError, AttributeError, TypeError, AssertionError,
+    pickle.UnpicklingError, BadZipFile,
+)  # fmt: skip
+
+
+def read_plain(file: BinaryIO) -> object:
+    """What an open file of torch holds.
+
+    Raises:
+        ValueError: If it is damaged or holds other than tensors and plain types.
+    """
+    try:
+        plain: object = torch.load(file, map_location="cpu", weights_only=True)
+    except DAMAGE as error:
+        raise ValueError(str(error)) from error
+    return plain
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: If it is missing, truncated, foreign, or of an unknown format.
+    """
+    plain = load_plain(path)
+    if not isinstance(plain, dict) or not str(plain.get("format", "")).startswith("segtrain/"):
+        raise CheckpointError(
+            f"{path}: is no checkpoint of segtrain; a torchvision state dict is given as "
+            "--weights FILE"
+        )
+    if str(plain["format"]).split(".")[0] != FORMAT:
+        raise CheckpointError(
+            f"{path}: its format is {plain['format']!r}, this version reads {FORMAT!r}; "
+            "use the segtrain that wrote it"
+        )
+    known = {f.name for f in fields(Checkpoint)}
+    try:
+        return Checkpoint(**{k: v for k, v in plain.items() if k in known})
+    except TypeError as error:
+        raise CheckpointError(f"{path}: is not complete: {error}") from error
+
+
+def load_state(model: nn.Module, state: dict[str, torch.Tensor], where: Path) -> None:
+    """Load a state dict that must fit exactly.
+
+    Raises:
+        CheckpointError: With the first layer that does not fit.
+    """
+    ours = model.state_dict()
+    for name in sorted(ours.keys() | state.keys()):
+        shapes = [tuple(s[name].shape) if name in s else "nothing" for s in (state, ours)]
+        if shapes[0] != shapes[1]:
+            raise CheckpointError(
+                f"{where}: is of another net: {name} is {shapes[0]} there, {shapes[1]} in this "
+                "net; check --variant, --head, --norm, --width and the classes"
+            )
+    model.load_state_dict(state)
+
+
+def check_classes(checkpoint: Checkpoint, classes: tuple[ClassInfo, ...], where: Path) -> None:
+    """Refuse a checkpoint of other classes than those of the shards.
+
+    Raises:
+        CheckpointError: With both class lists' sizes and the first difference.
+    """
+    theirs, ours = ([c.name for c in cs] for cs in (checkpoint.class_infos, classes))
+    if theirs == ours:
+        return
+    if len(theirs) != len(ours):
+        what = f"has {len(theirs)} classes, the shards have {len(ours)}"
+    else:
+        i = next(i for i, pair in enumerate(zip(theirs, ours, strict=True)) if len(set(pair)) > 1)
+        what = f"calls class {i} {theirs[i]!r}, the shards call it {ours[i]!r}"
+    raise CheckpointError(
+        f"{where}: {what}; use shards that were built with the checkpoint's --classes, or train "
+        "a net for these"
+    )
+
+
+def source_commit() -> str | None:
+    """The git commit of the source that runs, None where it lies in no repository."""
+    git = shutil.which("git")
+    folder = Path(__file__).parent
+    if git is None:
+        return None
+
+    def ask(*words: str) -> str | None:
+        done = subprocess.run(  # noqa: S603 - a fixed question to git, no outside text
+            [git, "-C", str(folder), *words], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if ask("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None  # installed into an environment that happens to lie in some repository
+    return ask("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")

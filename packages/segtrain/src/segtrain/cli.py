@@ -1,0 +1,239 @@
+"""The command line: each command translates its options and calls the module of its name."""
+
+import dataclasses
+import inspect
+import sys
+import typing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segtrain import __version__, terminal
+from segtrain.errors import InterruptedRunError, SegtrainError
+from segtrain.recipes import Device, TrainConfig
+
+if typing.TYPE_CHECKING:
+    from segtrain.evaluate import Watcher
+    from segtrain.session import Outcome
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train FCNs for semantic segmentation from shards that segdata built.",
+    epilog="Start with: [bold]segtrain run --shards shards/ --variant 8s[/]",
+)
+
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder (its best.pt) or a checkpoint file.")
+]
+DeviceOption = Annotated[
+    Device, typer.Option(help="Where to compute; auto takes a GPU where there is one.")
+]
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        print(f"segtrain {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of all commands."""
+
+
+def config_parameters() -> list[inspect.Parameter]:
+    """The fields of `TrainConfig` as options: same names, defaults, help and panels."""
+    hints = typing.get_type_hints(TrainConfig)
+    parameters = []
+    for field in dataclasses.fields(TrainConfig):
+        information = typer.Option(
+            help=field.metadata["help"],
+            rich_help_panel=field.metadata["panel"],
+            show_default=field.default is not None,
+        )
+        parameters.append(
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=Annotated[hints[field.name], information],
+            )
+        )
+    return parameters
+
+
+def run(context: typer.Context, resume: bool, **options: object) -> None:
+    """Train an FCN.
+
+    Its folder then holds [bold]config.json[/], [bold]log.jsonl[/] (a JSON object per line),
+    [bold]last.pt[/] (to resume from), [bold]best.pt[/] (best validation) and [bold]pictures/[/].
+    """
+    given = {
+        name: value
+        for name, value in options.items()
+        if getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
+    }
+    from segtrain import session
+
+    print_outcome(session.resume(given) if resume else session.start(given))
+
+
+def print_outcome(outcome: "Outcome") -> None:
+    """The end of a run: its results and where everything lies."""
+    if outcome.finals:
+        terminal.print_table(
+            "On all validation images",
+            ["data set", "images", "mean IoU %", "all background %"],
+            [
+                [
+                    r.dataset,
+                    terminal.coverage(r).removesuffix(" images"),
+                    terminal.percent(r.scores.mean_iou),
+                    terminal.percent(r.floor.mean_iou),
+                ]
+                for r in outcome.finals
+            ],
+        )
+    if best := outcome.best:
+        iou = terminal.percent(best["mean_iou"])
+        terminal.print_line(
+            f"best validation: {best['dataset']} mean IoU {iou} % on {best['images']:,} images, "
+            f"step {best['step']:,}, kept as best.pt"
+        )
+    terminal.print_line(f"run: {outcome.folder.path}")
+
+
+def register_run() -> None:
+    """Give `run` the options of the configuration and make it a command."""
+    shown = Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out where its last.pt stands. Its options are kept; "
+            "those of where and how often (--shards, --device, --workers, --val-every, ...) may "
+            "be given anew.",
+            rich_help_panel="Output",
+        ),
+    ]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter("context", keyword, annotation=typer.Context),
+        *config_parameters(),
+        inspect.Parameter("resume", keyword, default=False, annotation=shown),
+    ]
+    # typer reads a command's options from its signature and annotations
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    app.command(
+        epilog="[bold]segtrain run --weights imagenet --batch 20 --crop 480[/]   "
+        "FCN-8s from ImageNet's VGG16\n\n"
+        "[bold]segtrain run --variant 32s --out runs/a[/]   from scratch, then finer:\n\n"
+        "[bold]segtrain run --variant 16s --init runs/a --out runs/b[/]\n\n"
+        "[bold]segtrain run --out runs/b --resume[/]   go on after Ctrl-C, a crash or a reboot"
+    )(run)
+
+
+register_run()
+
+
+@app.command(
+    "eval",
+    epilog="[bold]segtrain eval runs/fcn8s[/]   the val split of every data set\n\n"
+    "[bold]segtrain eval runs/fcn8s --split val100 --json result.json[/]   100 fixed images",
+)
+def evaluate(
+    run: RunArgument,
+    shards: Annotated[Path, typer.Option(help="The shards directory.")] = Path("shards"),
+    split: Annotated[
+        str, typer.Option(help="train, val, or the name of a view in the manifests.")
+    ] = "val",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write everything here.")
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Judge a net: four metrics and a table by class, for each data set.
+
+    Every image is predicted at its own size, and one confusion matrix is made over the whole split
+    at the masks' own size; pixels of 255 are left out.
+    """
+    from segtrain.evaluate import check_writable, evaluate_run, plain_results, write_results
+
+    if json_file:
+        check_writable(json_file)
+    with terminal.progress_bar() as progress:
+
+        def start(name: str, total: int) -> "Watcher":
+            count = terminal.image_counter(progress, f"{name} {split}", total)
+            return lambda done, *_: count(done)
+
+        path, checkpoint, results = evaluate_run(run, shards, split, device, start)
+    terminal.print_line(f"{path}: FCN-{checkpoint.config['variant']}, step {checkpoint.step:,}")
+    for result in results:
+        terminal.print_result(result)
+    if json_file:
+        write_results(json_file, plain_results(path, checkpoint, results))
+
+
+@app.command(
+    epilog="[bold]segtrain predict runs/fcn8s holiday.jpg dog.png[/]   to predictions/\n\n"
+    "[bold]segtrain predict runs/fcn8s/last.pt *.jpg --out masks/ --max-side 512[/]"
+)
+def predict(
+    run: RunArgument,
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...", help="Photos of any size and kind.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
+    max_side: Annotated[
+        int,
+        typer.Option(
+            min=32,
+            help="Longest side in pixels that the net sees; larger photos are reduced for it, and "
+            "their scores enlarged to the photo's size.",
+        ),
+    ] = 1024,
+    device: DeviceOption = "auto",
+) -> None:
+    """Predict photos: NAME.png (class ids as grey values) and NAME.overlay.jpg (for people).
+
+    EXIF orientation is applied; transparent photos are laid on white. A photo that cannot be read
+    gets an error, the others are still done, and the exit code is 1.
+    """
+    from segtrain.predict import predict_photos
+
+    failed = False
+    for line, error in predict_photos(run, photos, out, max_side, device):
+        if error:
+            terminal.print_error(error)
+        else:
+            terminal.print_line(line)
+        failed = failed or bool(error)
+    if failed:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The script `segtrain`: run a command, tell a user's error in one line."""
+    try:
+        app()
+    except InterruptedRunError as stopped:
+        terminal.print_note(str(stopped))
+        sys.exit(stopped.exit_code)
+    except SegtrainError as error:
+        terminal.print_error(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        terminal.print_note("interrupted")
+        sys.exit(130)

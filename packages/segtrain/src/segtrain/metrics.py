@@ -1,0 +1,109 @@
+"""The four FCN metrics, from one confusion matrix over a whole set (Long et al., section 5)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segtrain.manifests import IGNORE_INDEX
+
+
+def confusion(pred: Tensor, target: Tensor, num_classes: int) -> Tensor:
+    """Count pixels by target and prediction, on the device where they are.
+
+    Args:
+        pred: Class ids of any integer type, any shape; below `num_classes`.
+        target: Class ids of any integer type, the same shape; 255 is left out.
+        num_classes: C.
+
+    Returns:
+        int64 `(C, C)`; entry (t, p) counts the pixels of target t that were predicted as p.
+    """
+    pairs = target.flatten().long() * num_classes + pred.flatten().long()
+    valid = target.flatten() != IGNORE_INDEX
+    counts = torch.bincount(pairs[valid], minlength=num_classes**2)
+    return counts.view(num_classes, num_classes)  # (C, C)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one confusion matrix says; all rates are 0..1.
+
+    Attributes:
+        pixel_accuracy: Correct pixels / labelled pixels.
+        mean_accuracy: Mean of the accuracies of the classes that the targets hold.
+        mean_iou: Mean of the IoUs of the classes whose union is not empty.
+        frequency_weighted_iou: IoUs weighted by the classes' share of labelled pixels.
+        iou: By class: TP / (TP + FP + FN), None where the union is empty.
+        accuracy: By class: TP / (TP + FN), None where the targets hold none of it.
+        target_pixels: By class: labelled pixels.
+        left_out: Number of classes with an empty union, which no mean includes.
+    """
+
+    pixel_accuracy: float
+    mean_accuracy: float
+    mean_iou: float
+    frequency_weighted_iou: float
+    iou: tuple[float | None, ...]
+    accuracy: tuple[float | None, ...]
+    target_pixels: tuple[int, ...]
+    left_out: int
+
+    @property
+    def present(self) -> int:
+        """Number of classes with a labelled pixel."""
+        return sum(n > 0 for n in self.target_pixels)
+
+
+def ratio(part: Tensor, whole: Tensor) -> float:
+    """The quotient of two sums; 0 where the whole is 0."""
+    return float(part) / float(whole) if float(whole) else 0.0
+
+
+def scores(confmat: Tensor) -> Scores:
+    """The metrics of a confusion matrix.
+
+    Args:
+        confmat: int64 `(C, C)`, rows targets; may be all zero, then every rate is 0.
+    """
+    m = confmat.detach().cpu().double()
+    true, targets, preds = m.diag(), m.sum(1), m.sum(0)  # (C,) each
+    union = targets + preds - true
+    in_union, in_targets = union > 0, targets > 0
+    iou, accuracy = true / union, true / targets  # NaN where a class is absent; left out below
+    return Scores(
+        pixel_accuracy=ratio(true.sum(), targets.sum()),
+        mean_accuracy=ratio(accuracy[in_targets].sum(), in_targets.sum()),
+        mean_iou=ratio(iou[in_union].sum(), in_union.sum()),
+        frequency_weighted_iou=ratio((targets * iou)[in_targets].sum(), targets.sum()),
+        iou=known(iou, in_union),
+        accuracy=known(accuracy, in_targets),
+        target_pixels=tuple(int(n) for n in targets),
+        left_out=int((~in_union).sum()),
+    )
+
+
+def known(values: Tensor, present: Tensor) -> tuple[float | None, ...]:
+    """Values by class, None where the class is absent."""
+    return tuple(float(v) if p else None for v, p in zip(values, present, strict=True))
+
+
+def all_background(confmat: Tensor) -> Scores:
+    """The scores of predicting background everywhere, on the same targets: the floor.
+
+    Args:
+        confmat: int64 `(C, C)` of any predictions; only its row sums matter.
+    """
+    floor = torch.zeros_like(confmat)
+    floor[:, 0] = confmat.sum(1)
+    return scores(floor)
+
+
+def prior_entropy(pixels: Tensor) -> float:
+    """Entropy in nats of the class distribution: the loss of a net that learnt only its last bias.
+
+    Args:
+        pixels: Pixels by class, `(C,)`, void left out; at least one pixel.
+    """
+    share = pixels.double() / pixels.sum()
+    return float(-(share[share > 0] * share[share > 0].log()).sum())

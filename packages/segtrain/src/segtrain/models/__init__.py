@@ -1,0 +1,25 @@
+"""The nets: `build` makes the one that a configuration describes."""
+
+from segtrain.models.fcn import FCN
+from segtrain.recipes import TrainConfig, known
+
+
+def build(config: TrainConfig, num_classes: int) -> FCN:
+    """Make the net of a configuration, freshly initialised from torch's random numbers.
+
+    Args:
+        config: The run's configuration, resolved.
+        num_classes: C, background included.
+    """
+    return FCN(
+        num_classes,
+        variant=config.variant,
+        head=config.head,
+        upsampling=config.upsampling,
+        norm=known(config.norm),
+        width=config.width,
+        dropout=config.dropout,
+        conv_init=config.conv_init,
+        score_init=config.score_init,
+        skip_init=config.skip_init,
+    )

@@ -1,0 +1,86 @@
+"""One sample decoded: an RGB image and a mask of class ids, checked against each other."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from segtrain.errors import SampleError
+from segtrain.manifests import IGNORE_INDEX
+from segtrain.shards import Sample, SampleSet, advise
+
+
+class Decoded(NamedTuple):
+    """A sample in memory.
+
+    Attributes:
+        key: Its key.
+        image: RGB image of W x H pixels; EXIF orientation is not applied, for the mask lies on
+            the pixels as stored.
+        mask: uint8 `(H, W)`: class ids, 255 = ignore.
+    """
+
+    key: str
+    image: Image.Image
+    mask: NDArray[np.uint8]
+
+
+def decode_image(data: bytes) -> Image.Image:
+    """Decode a JPEG to RGB; greyscale becomes three equal channels."""
+    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        return image.convert("RGB")
+
+
+def decode_mask(data: bytes) -> NDArray[np.uint8]:
+    """Decode an 8-bit greyscale PNG whose grey values are class ids.
+
+    Raises:
+        ValueError: If the PNG is of another kind, whose values would not be ids.
+    """
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        if image.mode != "L":
+            raise ValueError(f"the mask is a PNG of mode {image.mode}, expected 8-bit greyscale")
+        return np.asarray(image)
+
+
+def decode(sample: Sample, num_classes: int) -> Decoded:
+    """Decode one sample and check it.
+
+    Args:
+        sample: Bytes as stored.
+        num_classes: C; mask values must be below it, or 255.
+
+    Raises:
+        ValueError: If image and mask differ in size, or the mask holds another id.
+        OSError: If one of them cannot be decoded.
+    """
+    image, mask = decode_image(sample.image), decode_mask(sample.mask)
+    if image.size != mask.shape[::-1]:
+        raise ValueError(
+            f"the image has {image.width}x{image.height} pixels, "
+            f"its mask {mask.shape[1]}x{mask.shape[0]}"
+        )
+    wrong = mask[(mask >= num_classes) & (mask != IGNORE_INDEX)]
+    if wrong.size:
+        raise ValueError(
+            f"the mask holds id {wrong[0]}; expected 0..{num_classes - 1} or {IGNORE_INDEX}"
+        )
+    return Decoded(sample.key, image, mask)
+
+
+def load(samples: SampleSet, number: int) -> Decoded:
+    """Read and decode sample `number`.
+
+    Raises:
+        SampleError: With shard and key, if it cannot be read or is not what it should be.
+    """
+    sample = samples.read(number)
+    try:
+        return decode(sample, len(samples.classes))
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
+        path: Path = samples.place(number)[1]
+        reason = "cannot be decoded" if "BytesIO" in str(error) else str(error)
+        raise SampleError(f"{path}: {sample.key}: {reason}; {advise(path)}") from error

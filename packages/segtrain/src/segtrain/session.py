@@ -1,0 +1,318 @@
+"""Starting and resuming a run: everything that must be right before the first step."""
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from segtrain import __version__
+from segtrain.batches import BatchDataset, batches
+from segtrain.checkpoint import (
+    Checkpoint,
+    check_classes,
+    find_checkpoint,
+    load_checkpoint,
+    load_state,
+    plain_classes,
+    source_commit,
+)
+from segtrain.devices import choose_device, describe, set_rng_state
+from segtrain.errors import CheckpointError, ShardsError
+from segtrain.evaluate import Predictor, SetResult
+from segtrain.interruption import Interruption
+from segtrain.models import build
+from segtrain.models.fcn import count_parameters
+from segtrain.models.weights import WeightsReport, load_origin, load_weights
+from segtrain.optimizer import make_optimizer
+from segtrain.preprocessing import Preprocessing
+from segtrain.recipes import TrainConfig, changed, inherited, known
+from segtrain.runs import RunFolder
+from segtrain.sampler import Order
+from segtrain.shards import SampleSet, Shards, open_shards
+from segtrain.terminal import TrainDisplay, print_note, training_display
+from segtrain.train import Meter, Trainer
+from segtrain.transforms import Augmentation
+from segtrain.validation import ValidationSet, floors, validation_sets
+
+MOST_WORKERS = 16
+
+
+@dataclass
+class Data:
+    """The data of a run.
+
+    Attributes:
+        shards: The directory.
+        train: All training samples.
+        val_sets: Validation sets, the primary first.
+    """
+
+    shards: Shards
+    train: SampleSet
+    val_sets: list[ValidationSet]
+
+
+@dataclass
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        folder: Its folder.
+        step: Steps taken.
+        best: The best validation, None where it never validated.
+        finals: Results on all validation images; empty where the run had ended before.
+    """
+
+    folder: RunFolder
+    step: int
+    best: dict[str, Any] | None
+    finals: list[SetResult]
+
+
+def new_config(given: Mapping[str, Any]) -> tuple[TrainConfig, Checkpoint | None]:
+    """The configuration of a new run, and the checkpoint that `--init` names.
+
+    Raises:
+        UsageError: If options are out of range or cannot be meant together.
+        CheckpointError: If `--init` names none.
+    """
+    config = TrainConfig(**given)
+    if config.init is None:
+        return config.resolved(), None
+    origin = load_checkpoint(find_checkpoint(config.init))
+    return inherited(config, given, origin.config).resolved(), origin
+
+
+def open_data(config: TrainConfig) -> Data:
+    """Open the shards and check everything that can be checked without decoding an image.
+
+    Raises:
+        ShardsError: If they are missing or damaged, or hold no train or val split.
+    """
+    shards = open_shards(config.shards)
+    train = shards.train_set()
+    if not config.val_every:
+        return Data(shards, train, [])
+    try:
+        return Data(shards, train, validation_sets(shards, config.val_images))
+    except ShardsError as error:
+        raise ShardsError(
+            f"{error}; build a val split, or train without validation by --val-every 0"
+        ) from error
+
+
+def make_predictor(config: TrainConfig, data: Data) -> Predictor:
+    """The freshly initialised net on its device."""
+    device = choose_device(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    model = build(config, len(data.shards.classes))
+    return Predictor(model, Preprocessing(), device, data.shards.classes)
+
+
+def make_trainer(
+    config: TrainConfig, data: Data, predictor: Predictor, display: TrainDisplay
+) -> Trainer:
+    """A trainer at step 0; the net moves to its device here."""
+    model = predictor.model.to(predictor.device).to(memory_format=torch.channels_last).train()
+    return Trainer(
+        config=config,
+        folder=RunFolder(known(config.out)),
+        predictor=replace(predictor, model=model),
+        optimizer=make_optimizer(model, config),
+        val_sets=data.val_sets,
+        identity=identity(predictor, data),
+        floors=floors(len(predictor.classes), known(data.train.pixels)),
+        display=display,
+        epoch_size=len(data.train),
+    )
+
+
+def identity(predictor: Predictor, data: Data) -> dict[str, Any]:
+    """What every checkpoint of the run repeats."""
+    return {
+        "classes": plain_classes(predictor.classes),
+        "preprocessing": predictor.preprocessing.fingerprint(),
+        "manifests": data.shards.hashes,
+        "commit": source_commit(),
+        "versions": {"segtrain": __version__, "torch": str(torch.__version__)},
+    }
+
+
+def start(given: Mapping[str, Any]) -> Outcome:
+    """Start a new run and train it to its end.
+
+    Args:
+        given: Options that were given, by field of `TrainConfig`.
+
+    Raises:
+        SegtrainError: See its tree; nothing is written before data, net and weights are in order.
+    """
+    config, origin = new_config(given)
+    folder = RunFolder(known(config.out))
+    folder.refuse_existing()
+    data = open_data(config)
+    predictor = make_predictor(config, data)
+    report = initial_weights(predictor, config, origin)
+    with training_display(config.steps) as display:
+        trainer = make_trainer(config, data, predictor, display)
+        facts = trainer.identity | {"weights": report.plain() if report else None}
+        folder.create(config, facts)
+        announce(trainer, data, report)
+        return go(trainer, data)
+
+
+def initial_weights(
+    predictor: Predictor, config: TrainConfig, origin: Checkpoint | None
+) -> WeightsReport | None:
+    """Load what `--init` or `--weights` names."""
+    model = predictor.model
+    if origin is not None:
+        return load_origin(model, config, origin, predictor.classes)
+    return load_weights(model, config)
+
+
+def resume(given: Mapping[str, Any]) -> Outcome:
+    """Go on with a run where its last checkpoint stands.
+
+    Args:
+        given: Options that were given, by field of `TrainConfig`; `out` names the run.
+
+    Raises:
+        SegtrainError: If there is no such run, if its shards have changed, or if an option would
+            change what it computes.
+    """
+    folder = RunFolder(known(TrainConfig(**given).resolved().out))
+    config = replace(changed(folder.config(), given), out=folder.path)
+    saved = folder.checkpoint()
+    data = open_data(config)
+    if saved is None:
+        return restart(config, folder, data)
+    check_resumable(saved, config, data, folder)
+    predictor = make_predictor(keep_threads(config, saved, given), data)
+    load_state(predictor.model, saved.model, folder.last)
+    with training_display(config.steps) as display:
+        trainer = make_trainer(config, data, predictor, display)
+        restore(trainer, saved)
+        folder.rewind_log(saved.step, due=saved.due)
+        if trainer.step == config.steps and not trainer.due:
+            display.line(f"{folder.path}: is finished, all {config.steps:,} steps", important=True)
+            return Outcome(folder, trainer.step, trainer.best, [])
+        display.line(f"resuming {folder.path} after step {saved.step:,}", important=True)
+        announce(trainer, data, None)
+        return go(trainer, data)
+
+
+def restart(config: TrainConfig, folder: RunFolder, data: Data) -> Outcome:
+    """Train a run that was stopped before its first checkpoint; it starts at step 0 again."""
+    predictor = make_predictor(config, data)
+    origin = load_checkpoint(find_checkpoint(config.init)) if config.init else None
+    report = initial_weights(predictor, config, origin)
+    with training_display(config.steps) as display:
+        trainer = make_trainer(config, data, predictor, display)
+        folder.rewind_log(0, due=False)
+        display.line(f"{folder.path}: has no checkpoint yet, starts at step 0", important=True)
+        announce(trainer, data, report)
+        return go(trainer, data)
+
+
+def check_resumable(saved: Checkpoint, config: TrainConfig, data: Data, folder: RunFolder) -> None:
+    """Refuse a checkpoint that does not belong to this configuration or these shards.
+
+    Raises:
+        CheckpointError: If it does not.
+    """
+    check_classes(saved, data.shards.classes, folder.last)
+    for name in ("variant", "head", "upsampling", "norm", "width"):
+        if saved.config[name] != getattr(config, name):
+            raise CheckpointError(
+                f"{folder.last}: is of --{name} {saved.config[name]}, but {folder.config_file} "
+                f"says {getattr(config, name)}; put back the checkpoint of this run"
+            )
+    if saved.optimizer is None or saved.rng is None:
+        raise CheckpointError(
+            f"{folder.last}: holds a net only, no state of training; start a new run from it with "
+            f"--init {folder.last} and another --out"
+        )
+    ours = data.shards.hashes
+    different = [
+        n for n in sorted({*saved.manifests, *ours}) if saved.manifests.get(n) != ours.get(n)
+    ]
+    if different:
+        raise CheckpointError(
+            f"{config.shards}: has changed since the run began ({', '.join(different)}), so its "
+            f"order of samples cannot go on; bring back the old shards, or start a new run with "
+            f"--init {folder.path} and another --out"
+        )
+
+
+def keep_threads(config: TrainConfig, saved: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
+    """Use the checkpoint's number of threads on a CPU, for only then results repeat exactly."""
+    if choose_device(config.device).type != "cpu" or "threads" in given:
+        return config
+    if saved.threads <= (os.cpu_count() or 1):
+        return replace(config, threads=saved.threads)
+    print_note(
+        f"the run had {saved.threads} threads and this machine has {os.cpu_count()} cores: losses "
+        "will agree, but not bit for bit"
+    )
+    return config
+
+
+def restore(trainer: Trainer, saved: Checkpoint) -> None:
+    """Put a trainer where a checkpoint stands."""
+    trainer.optimizer.load_state_dict(known(saved.optimizer))
+    trainer.step, trainer.due, trainer.best = saved.step, saved.due, saved.best
+    counts = {
+        "steps": int(saved.meter.get("steps", 0)),
+        "void_steps": int(saved.meter.get("void_steps", 0)),
+    }
+    trainer.meter = Meter(**(saved.meter | counts))  # type: ignore[arg-type]  # counts are whole
+    set_rng_state(known(saved.rng), trainer.predictor.device)
+
+
+def go(trainer: Trainer, data: Data) -> Outcome:
+    """Train to the end, from wherever the trainer stands."""
+    config = trainer.config
+    device = trainer.predictor.device
+    dataset = BatchDataset(
+        data.train,
+        Order(data.train.shard_sizes, config.seed),
+        Augmentation(config.crop, config.scale_min, config.scale_max, config.flip),
+        config.batch,
+    )
+    workers = default_workers(device) if config.workers is None else config.workers
+    stream = batches(dataset, trainer.step, config.steps, workers, pin=device.type == "cuda")
+    with Interruption() as stop, closing(stream):
+        trainer.run(stream, stop)
+    return Outcome(trainer.folder, trainer.step, trainer.best, trainer.finals)
+
+
+def default_workers(device: torch.device) -> int:
+    """One process per core to feed a GPU; none on a CPU, whose cores the net itself needs."""
+    return min(MOST_WORKERS, os.cpu_count() or 1) if device.type != "cpu" else 0
+
+
+def announce(trainer: Trainer, data: Data, report: WeightsReport | None) -> None:
+    """Say what is trained on what, and what the figures must be compared with."""
+    config, show = trainer.config, trainer.display.line
+    model = trainer.predictor.model
+    count = count_parameters(model)
+    synthetic = " (synthetic)" if data.train.synthetic else ""
+    show(f"data: {len(data.train):,} train images of {', '.join(data.train.datasets)}{synthetic}")
+    for i, chosen in enumerate(data.val_sets):
+        role = ", picks best.pt" if i == 0 else ""
+        show(f"val: {chosen.name}, {len(chosen.first):,} of {len(chosen.samples):,} images{role}")
+    show(
+        f"net: FCN-{config.variant}, width {config.width:g}, norm {config.norm}, "
+        f"{count.layers + count.learned:,} weights; {describe(trainer.predictor.device)}"
+    )
+    for line in report.lines() if report else []:
+        show(line)
+    known = ", ".join(f"{name} {loss:.3f}" for name, loss in trainer.floors.items())
+    show(f"losses of a net that has learnt nothing: {known}")
+    show(f"run: {trainer.folder.path}, {config.steps:,} steps of {config.batch} images")

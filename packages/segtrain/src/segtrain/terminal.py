@@ -1,0 +1,235 @@
+"""What a person sees: progress, tables and errors; coloured on a terminal, plain elsewhere.
+
+Results go to stdout, progress and errors to stderr. Where stdout is no terminal, tables are lines
+of tab-separated fields; where stderr is none, there is no progress.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from segtrain.evaluate import SetResult
+
+
+def print_error(message: str) -> None:
+    """One line on stderr that begins with a red `error:`."""
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(("error: ", "bold red"), message)
+    Console(stderr=True, highlight=False).print(line, soft_wrap=True)
+
+
+def print_note(message: str) -> None:
+    """A remark that is no error, on stderr."""
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(("note: ", "bold yellow"), message)
+    Console(stderr=True, highlight=False).print(line, soft_wrap=True)
+
+
+def print_line(message: str, style: str = "") -> None:
+    """One line of the result, on stdout; at once, so that a log can be followed."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(highlight=False).print(Text(message, style=style), soft_wrap=True)
+    sys.stdout.flush()
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table whose first column is text and whose others are numbers.
+
+    A first cell may begin with a colour, `#rrggbb `, drawn as a square on a terminal and left out
+    elsewhere.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        for row in [columns, *rows]:
+            first = row[0][8:] if row[0].startswith("#") else row[0]
+            print(first, *row[1:], sep="\t")
+        return
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left")
+    for name, *numbers in rows:
+        colored = Text.assemble(("■ ", name[:7]), name[8:]) if name.startswith("#") else Text(name)
+        table.add_row(colored, *numbers)
+    console.print(table)
+
+
+def percent(rate: float | None) -> str:
+    """A rate of 0..1 as per cent with one decimal, `-` where there is none."""
+    return "-" if rate is None else f"{100 * rate:.1f}"
+
+
+def coverage(result: "SetResult") -> str:
+    """How much of the published split was judged: `450 of 1,449 images`.
+
+    Generated data stand for no published split.
+    """
+    if result.official and result.official != result.images and not result.synthetic:
+        return f"{result.images:,} of {result.official:,} images"
+    return f"{result.images:,} images"
+
+
+def warnings(result: "SetResult") -> str:
+    """What keeps the figures from being comparable, in words; empty where nothing does."""
+    words = ["resized targets"] * result.resized + ["synthetic data"] * result.synthetic
+    return f" ({', '.join(words)})" if words else ""
+
+
+def print_result(result: "SetResult") -> None:
+    """The metrics of one data set beside the all-background floor, then a table by class."""
+    found, floor = result.scores, result.floor
+    title = f"{result.dataset} {result.split}: {coverage(result)}{warnings(result)}"
+    print_line(title, "bold")
+    print_table(
+        "",
+        ["metric", "net", "all background"],
+        [
+            ["pixel accuracy %", percent(found.pixel_accuracy), percent(floor.pixel_accuracy)],
+            ["mean accuracy %", percent(found.mean_accuracy), percent(floor.mean_accuracy)],
+            ["mean IoU %", percent(found.mean_iou), percent(floor.mean_iou)],
+            [
+                "frequency weighted IoU %",
+                percent(found.frequency_weighted_iou),
+                percent(floor.frequency_weighted_iou),
+            ],
+        ],
+    )
+    total = max(1, sum(found.target_pixels))
+    by_class = zip(result.classes, found.iou, found.accuracy, found.target_pixels, strict=True)
+    rows = [
+        [f"#{bytes(c.color).hex()} {c.name}", percent(iou), percent(accuracy),
+         percent(pixels / total)]
+        for c, iou, accuracy, pixels in by_class
+    ]  # fmt: skip
+    print_table("", ["class", "IoU %", "accuracy %", "share of pixels %"], rows)
+    absent = f", {found.left_out} in neither truth nor prediction and left out of the means"
+    print_line(
+        f"{found.present} of {len(result.classes)} classes present"
+        + (absent if found.left_out else "")
+    )
+
+
+@contextmanager
+def progress_bar() -> Iterator["Progress"]:
+    """A live bar on stderr with what is done, rate and time left; invisible off a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        """What the task counts, per second."""
+
+        def render(self, task: Task) -> Text:
+            rate = f"{task.speed:.1f} {task.fields['unit']}/s" if task.speed else ""
+            return Text(rate, style="dim")
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=False,
+    ) as progress:
+        yield progress
+
+
+def image_counter(progress: "Progress", words: str, total: int) -> Callable[[int], None]:
+    """A task of a progress bar; call it with the number of images done."""
+    task = progress.add_task(words, total=total, unit="images", note="")
+
+    def show(done: int) -> None:
+        progress.update(task, completed=done, visible=done < total)
+
+    return show
+
+
+class TrainDisplay:
+    """How people follow a run: lines on stdout, and a live bar on stderr where it is a terminal."""
+
+    def __init__(self, progress: "Progress", steps: int) -> None:
+        self.progress = progress
+        self.live = not progress.disable
+        self.steps = progress.add_task("training", total=steps, unit="steps", note="")
+        self.images = progress.add_task(
+            "validating", total=None, visible=False, unit="images", note=""
+        )
+
+    def line(self, text: str, *, important: bool = True) -> None:
+        """Print a line; beside a live bar only what is important, above it."""
+        if not self.live:
+            print_line(text)
+        elif important and sys.stdout.isatty():
+            self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        elif not sys.stdout.isatty():
+            print_line(text)
+
+    def update(self, step: int, line: dict[str, Any]) -> None:
+        """Show where training stands; `line` is the log's."""
+        note = f"loss {line['loss']:.3f}  train IoU {percent(line['train_iou'])}"
+        note += f"  wait {100 * line['data_wait']:.0f} %"
+        self.progress.update(self.steps, completed=step, note=note)
+        self.progress.update(self.images, visible=False)
+
+    def advance(self, step: int) -> None:
+        """Move the bar."""
+        self.progress.update(self.steps, completed=step)
+
+    def validating(self, name: str, done: int, total: int) -> None:
+        """Show a validation."""
+        self.progress.update(
+            self.images, description=f"validating {name}", completed=done, total=total, visible=True
+        )
+
+
+@contextmanager
+def training_display(steps: int) -> Iterator[TrainDisplay]:
+    """The display of a run of so many steps."""
+    with progress_bar() as progress:
+        yield TrainDisplay(progress, steps)
+
+
+def describe_line(line: dict[str, Any], steps: int) -> str:
+    """A line of the log for people."""
+    width = len(str(steps))
+    words = [
+        f"step {line['step']:>{width}}/{steps}",
+        f"loss {line['loss']:.4f}",
+        f"train IoU {percent(line['train_iou']):>4}",
+        f"lr {line['lr']:.2e}",
+        f"{line['images_per_second']:.1f} images/s",
+        f"data wait {100 * line['data_wait']:.0f} %",
+    ]
+    for name, val in line.get("val", {}).items():
+        floor = percent(val["all_background_iou"])
+        words.append(f"{name} val IoU {percent(val['mean_iou'])} (floor {floor})")
+    if line["void_batches"]:
+        words.append(f"{line['void_batches']} batches all void")
+    return "  ".join(words)

@@ -1,0 +1,361 @@
+"""The training loop: steps, validations, checkpoints, and the way back into a run that stopped."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segtrain.batches import Batch, is_lost_worker
+from segtrain.checkpoint import Checkpoint, save_checkpoint
+from segtrain.devices import autocast, rng_state
+from segtrain.errors import (
+    InterruptedRunError,
+    NonFiniteError,
+    RunError,
+    SegtrainError,
+)
+from segtrain.evaluate import Predictor, SetResult, rates
+from segtrain.interruption import Interruption, StopRequested
+from segtrain.metrics import confusion, scores
+from segtrain.optimizer import learning_rate, pixel_loss, set_learning_rate
+from segtrain.overlays import comparison
+from segtrain.recipes import TrainConfig
+from segtrain.runs import RunFolder
+from segtrain.terminal import TrainDisplay, describe_line
+from segtrain.validation import Validated, ValidationSet, validate
+
+KEYS_SHOWN = 8  # keys of a bad batch that an error names
+
+
+@dataclass
+class Meter:
+    """Sums over the interval since the last log line.
+
+    Attributes:
+        loss: Sum of the steps' losses.
+        steps: Steps.
+        void_steps: Steps whose batch had no valid pixel.
+        train_iou: Mean IoU of the interval's last batch; None before it is known.
+        seconds: Time spent on steps.
+        waited: Part of it spent waiting for data.
+    """
+
+    loss: float = 0.0
+    steps: int = 0
+    void_steps: int = 0
+    train_iou: float | None = None
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+@dataclass
+class Step:
+    """A step whose loss has not been looked at yet: on a GPU that happens one step later."""
+
+    number: int
+    keys: list[str]
+    loss: Tensor
+    valid: Tensor
+
+
+@dataclass
+class Trainer:
+    """A run under way.
+
+    Attributes:
+        config: Its configuration, resolved.
+        folder: Its folder.
+        predictor: The net, its device and preprocessing.
+        optimizer: The optimiser.
+        val_sets: What to validate on, the primary first; empty where it never validates.
+        identity: Fields that every checkpoint of the run repeats: classes, manifests, commit, ...
+        floors: Losses at which nothing was learnt.
+        display: Where people follow it.
+        epoch_size: Training images.
+        step: Steps taken.
+        due: Whether the log line and validation of `step` are still to be made.
+        best: The best validation so far.
+        finals: Results on all validation images, from the last step.
+    """
+
+    config: TrainConfig
+    folder: RunFolder
+    predictor: Predictor
+    optimizer: torch.optim.Optimizer
+    val_sets: list[ValidationSet]
+    identity: dict[str, Any]
+    floors: dict[str, float]
+    display: TrainDisplay
+    epoch_size: int
+    step: int = 0
+    due: bool = False
+    best: dict[str, Any] | None = None
+    meter: Meter = field(default_factory=Meter)
+    unchecked: Step | None = None
+    finals: list[SetResult] = field(default_factory=list)
+
+    def run(self, stream: Iterator[Batch], stop: Interruption) -> None:
+        """Take the remaining steps.
+
+        Args:
+            stream: The batches from the run's position on.
+            stop: Asked after each step and each validation image.
+
+        Raises:
+            InterruptedRunError: After a signal, when everything is saved.
+            NonFiniteError: If the loss became NaN or infinite; the last checkpoint stays.
+            SegtrainError: If a sample cannot be read (everything is saved first) or a file cannot
+                be written.
+        """
+        try:
+            self.take_steps(stream, stop)
+        except StopRequested:
+            raise self.interrupted(stop) from None
+        except RuntimeError as error:
+            told = self.broken_step(error)
+            if told is None:
+                raise
+            raise told from error
+        except RunError:
+            raise  # nothing more can be written, or the net is spoilt: last.pt stays as it is
+        except SegtrainError as error:
+            if stop.number:  # the same signal ended a worker
+                raise self.interrupted(stop) from error
+            self.save()
+            resume = f"; everything up to step {self.step:,} is saved"
+            raise type(error)(f"{error}{resume}: `{self.folder.resume_command}`") from error
+
+    def take_steps(self, stream: Iterator[Batch], stop: Interruption) -> None:
+        """Step, report and save until the run is at its end.
+
+        Raises:
+            StopRequested: After a signal; the state is that of a whole step.
+        """
+        if self.due:  # the signal that stopped the run came during its validation
+            self.report(stop)
+        while self.step < self.config.steps:
+            self.advance(stream)
+            self.display.advance(self.step)
+            stop.check()
+            if self.due:
+                self.report(stop)
+            if self.step % self.config.save_every == 0:
+                self.save()
+        self.save()
+
+    def broken_step(self, error: RuntimeError) -> RunError | None:
+        """The user's error for one of torch's that came in the middle of a step, None for others.
+
+        The net may be half-way through the step: it is not saved, last.pt stays as it is.
+        """
+        at = f"step {self.step + 1:,}"
+        if isinstance(error, torch.OutOfMemoryError):
+            return RunError(
+                f"{at}: the memory of {self.predictor.device} is full; use a smaller --batch, "
+                "--crop or --width"
+            )
+        if is_lost_worker(error):
+            return RunError(
+                f"{at}: a data worker was ended from outside ({error}); if memory ran out, use "
+                f"fewer --workers; go on with `{self.folder.resume_command}`"
+            )
+        return None
+
+    def interrupted(self, stop: Interruption) -> InterruptedRunError:
+        """Save, and say how to go on."""
+        self.save()
+        return InterruptedRunError(
+            f"stopped at step {self.step:,} of {self.config.steps:,}, everything is saved; go on "
+            f"with `{self.folder.resume_command}`",
+            stop.number,
+        )
+
+    def advance(self, stream: Iterator[Batch]) -> None:
+        """Take one step and note its time."""
+        began = time.perf_counter()
+        batch = next(stream)
+        waited = time.perf_counter() - began
+        logits, target = self.learn(batch)
+        self.step += 1
+        self.due = self.is_due()
+        if self.due:
+            self.check_loss()
+            confmat = confusion(logits.argmax(1), target, logits.shape[1])
+            self.meter.train_iou = scores(confmat).mean_iou
+        self.meter.steps += 1
+        self.meter.waited += waited
+        self.meter.seconds += time.perf_counter() - began
+
+    def learn(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One optimiser step on one global batch.
+
+        Returns:
+            Logits `(N, C, H, W)` without gradient, target uint8 `(N, H, W)`, both on the device.
+
+        Raises:
+            NonFiniteError: If the loss is NaN or infinite; on a GPU, if that of the step before is.
+        """
+        device = self.predictor.device
+        image = batch.image.to(device, non_blocking=True)  # (N, 3, H, W)
+        target = batch.target.to(device, non_blocking=True)  # (N, H, W)
+        set_learning_rate(self.optimizer, learning_rate(self.step, self.config))
+        with autocast(device):
+            logits = self.predictor.model(self.predictor.preprocessing.normalise(image))
+        loss_sum, valid = pixel_loss(logits, target)
+        loss = loss_sum / valid.clamp(min=1)  # 0, with gradient 0, where no pixel is valid
+        self.check_loss()
+        self.unchecked = Step(self.step + 1, batch.keys, loss.detach(), valid)
+        if device.type == "cpu":
+            self.check_loss()  # before it can spoil a weight; elsewhere that would hold up the GPU
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        return logits.detach(), target
+
+    def check_loss(self) -> None:
+        """Look at the loss that is waiting, if one is, and add it up.
+
+        Raises:
+            NonFiniteError: If it is NaN or infinite.
+        """
+        waiting, self.unchecked = self.unchecked, None
+        if waiting is None:
+            return
+        loss = float(waiting.loss)
+        if not np.isfinite(loss):
+            keys = ", ".join(waiting.keys[:KEYS_SHOWN])
+            more = f" and {len(waiting.keys) - KEYS_SHOWN} more" * (len(waiting.keys) > KEYS_SHOWN)
+            saved = f"{self.folder.last} is from before" if self.folder.last.exists() else ""
+            raise NonFiniteError(
+                f"step {waiting.number:,}: the loss became {loss}; keys of its batch: "
+                f"{keys}{more}; {saved or 'no checkpoint was written yet'}; start again with a "
+                f"lower --lr than {self.config.lr:g}, a longer --warmup, or a --norm"
+            )
+        self.meter.loss += loss
+        self.meter.void_steps += int(waiting.valid) == 0
+
+    def is_due(self) -> bool:
+        """Whether a log line belongs to this step."""
+        config = self.config
+        return self.step == config.steps or self.step % config.log_every == 0 or self.validates()
+
+    def validates(self) -> bool:
+        """Whether a validation belongs to this step."""
+        every = self.config.val_every
+        return bool(every) and (self.step == self.config.steps or self.step % every == 0)
+
+    def report(self, stop: Interruption) -> None:
+        """Write the log line of this step, with a validation where one is due.
+
+        Raises:
+            StopRequested: After a signal during the validation; nothing was written then.
+        """
+        line = self.log_line()
+        if self.validates():
+            line |= self.validation(stop)
+        self.folder.log(line)
+        self.display.line(describe_line(line, self.config.steps), important="val" in line)
+        self.display.update(self.step, line)
+        self.meter, self.due = Meter(), False
+
+    def log_line(self) -> dict[str, Any]:
+        """What the interval that ends here was like."""
+        meter, config = self.meter, self.config
+        seconds = max(meter.seconds, 1e-9)
+        return {
+            "step": self.step,
+            "epoch": round(self.step * config.batch / self.epoch_size, 4),
+            "loss": meter.loss / max(1, meter.steps),
+            "loss_floors": self.floors,
+            "train_iou": meter.train_iou,
+            "lr": learning_rate(self.step - 1, config),
+            "images_per_second": round(meter.steps * config.batch / seconds, 3),
+            "data_wait": round(meter.waited / seconds, 4),
+            "void_batches": meter.void_steps,
+        }
+
+    def validation(self, stop: Interruption) -> dict[str, Any]:
+        """Validate on every data set; the primary one may give a new best.pt."""
+        last = self.step == self.config.steps
+
+        def progress(name: str, done: int, total: int) -> None:
+            self.display.validating(name, done, total)
+            stop.check()
+
+        found = [
+            validate(self.predictor, chosen, self.config.pictures, progress, full=last)
+            for chosen in self.val_sets
+        ]
+        for validated in found:
+            self.draw(validated)
+        self.keep_best(found[0].result)
+        line: dict[str, Any] = {
+            "val_iou": found[0].result.scores.mean_iou,
+            "val": {v.result.dataset: summary(v.result) for v in found},
+        }
+        if last:
+            self.finals = [v.full or v.result for v in found]
+            line["final"] = {r.dataset: summary(r) for r in self.finals}
+        return line
+
+    def draw(self, validated: Validated) -> None:
+        """Write the pictures of one data set's validation."""
+        if validated.judged:
+            name = validated.result.dataset
+            title = f"{name} val, step {self.step:,}"
+            sheet = comparison(validated.judged, self.predictor.classes, title)
+            self.folder.save_picture(f"{self.step:06d}-{name}", sheet)
+
+    def keep_best(self, result: SetResult) -> None:
+        """Write best.pt if this result on the primary data set is the best so far."""
+        iou = result.scores.mean_iou
+        if self.best is None or iou > self.best["mean_iou"]:
+            self.best = {
+                "step": self.step,
+                "dataset": result.dataset,
+                "images": result.images,
+                "mean_iou": iou,
+            }
+            save_checkpoint(self.folder.best, self.checkpoint(training=False))
+
+    def save(self) -> None:
+        """Write last.pt.
+
+        Raises:
+            NonFiniteError: If the last step's loss turns out to be NaN or infinite.
+            RunError: If it cannot be written; the one before it is kept.
+        """
+        self.check_loss()
+        self.folder.save(self.checkpoint(training=True))
+
+    def checkpoint(self, *, training: bool) -> Checkpoint:
+        """The run as it stands; without `training`, only what judging and predicting need."""
+        meter = {k: v for k, v in asdict(self.meter).items() if v is not None}
+        return Checkpoint(
+            config=self.config.plain(),
+            step=self.step,
+            batches=self.step,
+            model=self.predictor.model.state_dict(),
+            optimizer=self.optimizer.state_dict() if training else None,
+            rng=rng_state(self.predictor.device) if training else None,
+            meter=meter if training else {},
+            due=self.due,
+            best=self.best,
+            threads=torch.get_num_threads(),
+            **self.identity,
+        )
+
+
+def summary(result: SetResult) -> dict[str, Any]:
+    """A validation result for the log."""
+    return {
+        "images": result.images,
+        **rates(result.scores),
+        "classes_present": result.scores.present,
+        "all_background_iou": result.floor.mean_iou,
+        "resized_targets": result.resized,
+    }

@@ -1,0 +1,143 @@
+"""Validation during training: fixed images of each data set, judged apart."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from segtrain.evaluate import Predictor, SetResult, evaluate_set, set_result
+from segtrain.overlays import Judged
+from segtrain.samples import Decoded
+from segtrain.shards import SampleSet, Shards
+
+VIEW = "val100"  # the fixed subset that the manifests name
+Progress = Callable[[str, int, int], None]  # data set, images done, images in all
+
+
+@dataclass
+class ValidationSet:
+    """The val split of one data set.
+
+    Attributes:
+        samples: All of its samples.
+        first: Numbers of the samples of the validations on the way.
+        rest: Numbers of all the others.
+    """
+
+    samples: SampleSet
+    first: list[int]
+    rest: list[int]
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+        return self.samples.datasets[0]
+
+    def drawn(self, count: int) -> list[int]:
+        """Positions in `first` of the images to draw, spread evenly."""
+        return [len(self.first) * i // count for i in range(count)] if count else []
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What one validation of one data set gave.
+
+    Attributes:
+        result: On the images of the validations on the way.
+        full: On all images; None where the rest was not judged.
+        judged: Images to draw.
+    """
+
+    result: SetResult
+    full: SetResult | None
+    judged: list[Judged]
+
+
+def split_first(samples: SampleSet, view: tuple[str, ...] | None, count: int) -> ValidationSet:
+    """Choose the images of the validations on the way.
+
+    Args:
+        samples: The val split.
+        view: Keys of the manifest's `val100`, None where it has none.
+        count: How many; 0 is all. 100 are those of `val100`, other counts the first in order,
+            which the build has shuffled.
+    """
+    everything = range(len(samples))
+    if count == 0 or count >= len(samples):
+        first = list(everything)
+    elif view is not None and count == len(view):
+        wanted = set(view)
+        first = [n for n in everything if samples.key(n) in wanted]
+    else:
+        first = list(everything[:count])
+    chosen = set(first)
+    return ValidationSet(samples, first, [n for n in everything if n not in chosen])
+
+
+def validation_sets(shards: Shards, count: int) -> list[ValidationSet]:
+    """The val splits of a shards directory; the first is primary and picks best.pt.
+
+    Raises:
+        ShardsError: If no data set has a val split.
+    """
+    return [
+        split_first(s, shards.view_keys(s.datasets[0], VIEW), count) for s in shards.sets("val")
+    ]
+
+
+def validate(
+    predictor: Predictor, chosen: ValidationSet, pictures: int, progress: Progress, *, full: bool
+) -> Validated:
+    """Judge the images of a validation, and with `full` all of them in the same pass.
+
+    Args:
+        predictor: The net.
+        chosen: What to judge.
+        pictures: How many images to keep for drawing.
+        progress: Called after each image.
+        full: Whether to judge the rest as well.
+
+    Raises:
+        SampleError: If a sample cannot be read.
+    """
+    judged: list[Judged] = []
+    drawn = set(chosen.drawn(min(pictures, len(chosen.first))))
+    total = len(chosen.first) + len(chosen.rest) * full
+
+    def watch(done: int, sample: Decoded, pred: torch.Tensor) -> None:
+        if done - 1 in drawn:
+            ids = pred.to("cpu", torch.uint8).numpy()
+            judged.append(Judged(sample.key, sample.image, sample.mask, ids))
+        progress(chosen.name, done, total)
+
+    def later(done: int, _: Decoded, __: torch.Tensor) -> None:
+        progress(chosen.name, len(chosen.first) + done, total)
+
+    confmat = evaluate_set(predictor, chosen.samples, chosen.first, watch)
+    result = set_result(chosen.samples, "val", len(chosen.first), confmat)
+    if not full:
+        return Validated(result, None, judged)
+    confmat = confmat + evaluate_set(predictor, chosen.samples, chosen.rest, later)
+    everything = set_result(chosen.samples, "val", len(chosen.samples), confmat)
+    return Validated(result, everything, judged)
+
+
+def floors(num_classes: int, pixels: np.ndarray) -> dict[str, float]:
+    """The losses at which a net has learnt nothing, in nats.
+
+    Args:
+        num_classes: C.
+        pixels: Pixels by class, void last, `(C + 1,)`.
+
+    Returns:
+        `uniform`: ln C, the loss of a net that puts out zeros; `prior`: the entropy of the class
+        distribution, where a net stalls that learns only its last bias.
+    """
+    from segtrain.metrics import prior_entropy
+
+    counts = torch.from_numpy(np.asarray(pixels[:num_classes], np.float64))
+    floor = {"uniform": float(np.log(num_classes))}
+    if float(counts.sum()) > 0:
+        floor["prior"] = prior_entropy(counts)
+    return floor

@@ -1,0 +1,94 @@
+"""Tests of segtrain.batches."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segtrain.batches import Batch, BatchDataset, batches
+from segtrain.errors import SampleError, ShardsError
+from segtrain.sampler import Order
+from segtrain.samples import load
+from segtrain.shards import open_shards
+from segtrain.transforms import Augmentation, apply
+
+
+def dataset(directory: Path, size: int = 4) -> BatchDataset:
+    """Batches over a directory's training samples."""
+    samples = open_shards(directory).train_set()
+    return BatchDataset(samples, Order(samples.shard_sizes, 7), Augmentation(48), size)
+
+
+def same(ours: Iterator[Batch], theirs: Iterator[Batch]) -> bool:
+    """Whether two streams of batches are equal bit for bit and equally long."""
+    return all(
+        a.keys == b.keys and torch.equal(a.image, b.image) and torch.equal(a.target, b.target)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def test_a_batch_is_the_samples_of_the_order_each_cut_by_its_box(shards: Path) -> None:
+    """Batch k holds the sampler's samples in order, cut as the transform alone cuts them."""
+    made = dataset(shards)
+    batch = made.make(3)
+    assert batch.image.shape == (4, 3, 48, 48)
+    assert batch.image.dtype == batch.target.dtype == torch.uint8
+    assert batch.image.is_contiguous(memory_format=torch.channels_last)
+    for i, (epoch, number) in enumerate(made.order.batch(3, 4)):
+        key, image, mask = load(made.samples, number)
+        box = made.augmentation.draw(image.size, 7, epoch, number)
+        pixels, target = apply(image, mask, box)
+        assert batch.keys[i] == key
+        np.testing.assert_array_equal(batch.image[i].permute(1, 2, 0).numpy(), pixels)
+        np.testing.assert_array_equal(batch.target[i].numpy(), target)
+
+
+def test_workers_and_start_change_nothing(shards: Path) -> None:
+    """Spawned workers, or none, and a start in the middle give the same batches."""
+    made = dataset(shards)
+    alone = list(batches(made, 0, 12, 0, pin=False))
+    assert same(iter(alone), batches(made, 0, 12, 2, pin=False, context="spawn"))
+    assert same(iter(alone[5:]), batches(made, 5, 12, 0, pin=False))
+
+
+def test_loading_leaves_torchs_random_numbers_alone(shards: Path) -> None:
+    """Making batches draws nothing from the generator that dropout uses."""
+    before = torch.get_rng_state()
+    list(batches(dataset(shards), 0, 2, 0, pin=False))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_in_a_worker_is_our_own(
+    make_shards: Callable[..., Path], tmp_path: Path, workers: int
+) -> None:
+    """A broken sample surfaces as one line with shard and key, from a worker as from here."""
+    made = dataset(make_shards(tmp_path / "s", train=4, val=1))
+    start = int(made.samples.spans[2, 0])
+    data = bytearray(made.samples.paths[0].read_bytes())
+    data[start : start + 50] = bytes(50)
+    made.samples.paths[0].write_bytes(data)
+    with pytest.raises(SampleError, match=r"000000\.tar: voc2012_train0002: ") as caught:
+        list(batches(made, 0, 2, workers, pin=False, context="spawn"))
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_lost_worker_is_an_error_of_ours(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's error about a dead worker becomes ours, with what to try; others stay as they are."""
+    message = "DataLoader worker (pid 7) is killed by signal: Killed."
+
+    class Loader:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def __iter__(self) -> Iterator[Batch]:
+            raise RuntimeError(message)
+
+    monkeypatch.setattr("segtrain.batches.DataLoader", Loader)
+    with pytest.raises(ShardsError, match=r"worker \(pid 7\) is killed.*fewer --workers"):
+        next(batches(dataset(shards), 0, 1, 0, pin=False))
+    message = "something else"
+    with pytest.raises(RuntimeError, match="something else"):
+        next(batches(dataset(shards), 0, 1, 0, pin=False))

@@ -1,0 +1,230 @@
+"""Tests of segtrain.predict."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from segtrain.checkpoint import load_checkpoint
+from segtrain.errors import CheckpointError, PhotoError
+from segtrain.evaluate import Predictor, load_predictor
+from segtrain.predict import (
+    enlarged_argmax,
+    load_photo,
+    place_results,
+    predict_photo,
+    predict_photos,
+)
+
+
+@pytest.fixture(scope="module")
+def predictor(trained: Path) -> Predictor:
+    """The trained net on the CPU."""
+    return load_predictor(load_checkpoint(trained / "last.pt"), trained / "last.pt", "cpu")
+
+
+def gradient(width: int = 40, height: int = 24) -> Image.Image:
+    """An RGB image whose parts can be told apart."""
+    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return Image.fromarray(np.dstack([x, y, 255 - x]).astype(np.uint8))
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    """A photo marked as lying on its side is loaded upright."""
+    image = gradient()
+    exif = image.getexif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees to see it upright
+    path = tmp_path / "turned.png"
+    image.save(path, exif=exif)
+    loaded = load_photo(path)
+    assert loaded.size == (24, 40)
+    np.testing.assert_array_equal(
+        np.asarray(loaded), np.asarray(image.transpose(Image.Transpose.ROTATE_270))
+    )
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
+    """Photos of every common mode load as RGB of the same size and nearly the same colours."""
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    source = gradient().convert(mode)
+    path = tmp_path / "photo.bin"
+    source.save(path, kind)
+    loaded = load_photo(path)
+    assert (loaded.mode, loaded.size) == ("RGB", (40, 24))
+    difference = np.asarray(loaded).astype(int) - np.asarray(source.convert("RGB"))
+    assert np.abs(difference).mean() < 3
+
+
+def test_transparent_parts_lie_on_white(tmp_path: Path) -> None:
+    """Where a photo is transparent it is white, whatever colour hides there; palettes too."""
+    hidden = Image.new("RGBA", (6, 4), (200, 0, 0, 0))
+    hidden.paste((0, 0, 255, 255), (3, 0, 6, 4))
+    hidden.save(tmp_path / "a.png")
+    Image.new("P", (6, 4), 0).save(tmp_path / "b.png", transparency=0)
+    pixels = np.asarray(load_photo(tmp_path / "a.png"))
+    assert (pixels[:, :3] == 255).all()
+    assert (pixels[:, 3:] == (0, 0, 255)).all()
+    assert (np.asarray(load_photo(tmp_path / "b.png")) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 32896, 65535]], np.uint16), [0, 128, 255]),
+        (np.array([[0, 32896, 65535]], np.int32), [0, 128, 255]),
+        (np.array([[0, 7, 255]], np.int32), [0, 7, 255]),
+        (np.array([[0.0, 0.5, 1.0]], np.float32), [0, 128, 255]),
+        (np.array([[0.0, 128.0, 300.0]], np.float32), [0, 128, 255]),
+    ],
+    ids=["16 bit", "32 bit", "32 bit of 8", "float of 1", "float of 255"],
+)
+def test_deep_greyscale_keeps_its_range(
+    values: np.ndarray, expected: list[int], tmp_path: Path
+) -> None:
+    """Greys of 16 bits and more fill 0..255 as they fill their own range."""
+    path = tmp_path / "deep.tif"
+    Image.fromarray(values).save(path)
+    loaded = np.asarray(load_photo(path))
+    assert loaded[0, :, 0].tolist() == expected
+    assert (loaded == loaded[..., :1]).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "there is no such file"),
+        (b"", "is no image"),
+        (b"just text", "is no image"),
+        (b"\x89PNG\r\n\x1a\n0000", "cannot be decoded|is no image"),
+    ],
+)
+def test_what_is_no_photo_is_told(content: bytes | None, words: str, tmp_path: Path) -> None:
+    """A missing file, text, and a damaged image are errors of one line with the path."""
+    path = tmp_path / "x.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PhotoError, match=rf"x\.jpg: .*({words})") as caught:
+        load_photo(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_half_a_photo_and_a_folder_are_refused(tmp_path: Path) -> None:
+    """A JPEG cut in half is not predicted as if its grey half were there; a folder is no photo."""
+    data = io.BytesIO()
+    gradient(200, 100).save(data, "JPEG")
+    (tmp_path / "half.jpg").write_bytes(data.getvalue()[: len(data.getvalue()) // 2])
+    with pytest.raises(PhotoError, match="cannot be decoded"):
+        load_photo(tmp_path / "half.jpg")
+    with pytest.raises(PhotoError):
+        load_photo(tmp_path)
+
+
+def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photo of more pixels than the limit is an error with the limit, not a full memory."""
+    gradient(100, 100).save(tmp_path / "big.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)
+    with pytest.raises(PhotoError, match="more than 8,000 pixels"):
+        load_photo(tmp_path / "big.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 6000)  # Pillow only warns up to twice that
+    assert load_photo(tmp_path / "big.png").size == (100, 100)
+
+
+@given(
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 150),
+    st.integers(1, 40),
+    st.integers(0, 9),
+)
+@settings(max_examples=40)
+def test_enlarged_scores_are_bilinear(h: int, w: int, more_h: int, more_w: int, seed: int) -> None:
+    """Strip by strip, ids equal those of the whole enlarged scores, but for ties of rounding."""
+    logits = torch.randn(4, h, w, generator=torch.Generator().manual_seed(seed))
+    height, width = h + more_h, w + more_w
+    whole = F.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
+    found = enlarged_argmax(logits, height, width)
+    assert found.shape == (height, width)
+    best = whole.amax(0)
+    chosen = whole.gather(0, torch.from_numpy(found).long()[None])[0]
+    torch.testing.assert_close(chosen, best, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (333, 2), (64, 64), (50, 47)])
+def test_predictions_have_the_photos_size(predictor: Predictor, size: tuple[int, int]) -> None:
+    """Any photo down to one pixel, within the limit or above it, gets an id at each pixel."""
+    photo = gradient(*size)
+    for limit in (32, 64, 1024):
+        mask = predict_photo(predictor, photo, limit)
+        assert mask.shape == size[::-1]
+        assert mask.dtype == np.uint8
+        assert mask.max() < 4
+
+
+def test_within_the_limit_nothing_is_resized(predictor: Predictor) -> None:
+    """A photo within the limit is predicted as the net sees it, pixel by pixel."""
+    photo = gradient(70, 50)
+    expected = predictor.predict(photo).numpy()
+    np.testing.assert_array_equal(predict_photo(predictor, photo, 70), expected)
+
+
+def test_results_never_collide(tmp_path: Path) -> None:
+    """Photos of one name get results of different names, also where case alone differs."""
+    photos = [Path("a/dog.jpg"), Path("b/dog.jpg"), Path("b/Dog.png"), Path("dog-2.jpg")]
+    targets = place_results(photos, tmp_path)
+    names = [t.mask.name.lower() for t in targets]
+    assert names[:2] == ["dog.png", "dog-2.png"]
+    assert len(set(names)) == 4
+    assert targets[0].overlay.name == "dog.overlay.jpg"
+
+
+def test_photos_are_never_overwritten(tmp_path: Path) -> None:
+    """A PNG predicted into its own folder would be replaced by its mask: refused."""
+    photo = tmp_path / "dog.png"
+    gradient().save(photo)
+    with pytest.raises(PhotoError, match="would overwrite a photo; name another --out"):
+        place_results([photo], tmp_path)
+
+
+def test_one_bad_photo_does_not_stop_the_others(trained: Path, tmp_path: Path) -> None:
+    """Errors and results come in order; what could be predicted lies there whole."""
+    gradient().save(tmp_path / "one.jpg")
+    (tmp_path / "two.jpg").write_text("no image")
+    gradient(70, 30).save(tmp_path / "three.png")
+    photos = [tmp_path / n for n in ("one.jpg", "two.jpg", "three.png")]
+    told = list(predict_photos(trained, photos, tmp_path / "out", 1024, "cpu"))
+    assert [bool(error) for _, error in told] == [False, True, False]
+    assert "40x24" in told[0].line
+    assert "%" in told[0].line
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {"one.png", "one.overlay.jpg", "three.png", "three.overlay.jpg"}
+    with Image.open(tmp_path / "out" / "three.png") as mask:
+        assert (mask.mode, mask.size) == ("L", (70, 30))
+        assert np.asarray(mask).max() < 4
+    with Image.open(tmp_path / "out" / "three.overlay.jpg") as overlay:
+        assert overlay.mode == "RGB"
+        assert overlay.width >= 480
+
+
+def test_the_index_png_holds_the_prediction(
+    predictor: Predictor, trained: Path, tmp_path: Path
+) -> None:
+    """The written PNG's grey values are the ids that the net of last.pt predicts."""
+    photo = gradient(90, 60)
+    photo.save(tmp_path / "p.png")
+    list(predict_photos(trained / "last.pt", [tmp_path / "p.png"], tmp_path / "o", 64, "cpu"))
+    with Image.open(tmp_path / "o" / "p.png") as mask:
+        np.testing.assert_array_equal(np.asarray(mask), predict_photo(predictor, photo, 64))
+
+
+def test_no_checkpoint_writes_nothing(tmp_path: Path) -> None:
+    """Without a checkpoint there is an error and no folder."""
+    with pytest.raises(CheckpointError):
+        list(predict_photos(tmp_path / "run", [tmp_path / "x"], tmp_path / "out", 64, "cpu"))
+    assert not (tmp_path / "out").exists()

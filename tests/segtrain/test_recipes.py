@@ -1,0 +1,92 @@
+"""Tests of segtrain.recipes."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segtrain.errors import UsageError
+from segtrain.recipes import RESUMABLE, TrainConfig, changed, flag, inherited
+
+
+def test_a_config_survives_json() -> None:
+    """A configuration read from its own JSON is equal, paths and None included."""
+    config = TrainConfig(init=Path("a/b"), out=Path("runs/x"), lr=0.3, weights="none")
+    assert TrainConfig.from_plain(json.loads(json.dumps(config.plain()))) == config
+    assert TrainConfig.from_plain(config.plain() | {"of_a_later_version": 1}) == config
+
+
+def test_every_field_is_documented() -> None:
+    """Each option says what it is in a whole sentence and stands in a panel."""
+    for field in dataclasses.fields(TrainConfig):
+        assert field.metadata["help"].endswith("."), field.name
+        assert field.metadata["panel"] in {"Data", "Model", "Training", "Output"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("steps", 0, "--steps must be at least 1, not 0"),
+        ("lr", 0.0, "--lr must be above 0"),
+        ("lr", float("nan"), "--lr must be above 0, not nan"),
+        ("dropout", 1.0, "--dropout must be below 1"),
+        ("width", -1.0, "--width must be above 0"),
+        ("width", 5.0, "--width must be at most 4"),
+        ("momentum", 1.0, "--momentum must be below 1"),
+        ("val_every", -1, "--val-every must be at least 0"),
+        ("scale_min", 3.0, "--scale-min 3.0 is above --scale-max 2.0"),
+    ],
+)
+def test_values_out_of_range_name_their_option(name: str, value: float, words: str) -> None:
+    """A value outside its range is a usage error with the option, the range and the value."""
+    options: dict[str, Any] = {name: value}
+    with pytest.raises(UsageError, match=re.escape(words)):
+        TrainConfig(**options)
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    """Nothing to learn, two starts, and weights of another width are usage errors with a way on."""
+    with pytest.raises(UsageError, match=r"nothing to learn.*16s or 8s"):
+        TrainConfig(variant="32s", upsampling="learned")
+    with pytest.raises(UsageError, match=r"--batch of 2 or more, or --norm group"):
+        TrainConfig(crop=32, batch=1).resolved()
+    with pytest.raises(UsageError, match="give one of them"):
+        TrainConfig(init=Path("runs/a"), weights="imagenet")
+    with pytest.raises(UsageError, match=r"--width 1 only, not 0\.5"):
+        TrainConfig(weights="imagenet", width=0.5)
+
+
+def test_defaults_suit_each_other() -> None:
+    """From scratch there is a norm and a high rate; with weights neither; given values stay."""
+    scratch, tuned = TrainConfig().resolved(), TrainConfig(weights="imagenet").resolved()
+    assert (scratch.norm, scratch.lr) == ("batch", 0.05)
+    assert (tuned.norm, tuned.lr) == ("none", 0.001)
+    assert (scratch.warmup, TrainConfig(steps=200).resolved().warmup) == (1000, 10)
+    assert scratch.out == Path("runs/fcn8s")
+    given = TrainConfig(norm="none", lr=0.7, warmup=0, out=Path("x")).resolved()
+    assert (given.norm, given.lr, given.warmup, given.out) == ("none", 0.7, 0, Path("x"))
+
+
+def test_a_resumed_run_keeps_what_decides_its_result() -> None:
+    """Only options that change no weight may be given anew; equal values may always be repeated."""
+    old = TrainConfig(steps=50, out=Path("runs/a")).resolved()
+    new = changed(old, {"workers": 3, "steps": 50, "val_every": 7})
+    assert (new.workers, new.val_every, new.steps) == (3, 7, 50)
+    for name in ("lr", "seed", "batch", "crop", "variant", "steps"):
+        assert name not in RESUMABLE
+        with pytest.raises(UsageError, match=rf"{flag(name)} cannot change.*--init"):
+            changed(old, {name: 99})
+
+
+def test_a_net_that_starts_from_another_has_its_architecture() -> None:
+    """Width, norm and head come from the net of --init; giving another is a usage error."""
+    origin = TrainConfig(width=0.25, norm="group", variant="32s", dropout=0.1).resolved().plain()
+    config = TrainConfig(init=Path("runs/a"))
+    new = inherited(config, {}, origin)
+    assert (new.width, new.norm, new.dropout, new.variant) == (0.25, "group", 0.1, "8s")
+    assert inherited(config, {"dropout": 0.4}, origin).dropout == 0.4
+    with pytest.raises(UsageError, match=r"--width is 1\.0, but the net of .* has 0\.25"):
+        inherited(config, {"width": 1.0}, origin)

@@ -1,0 +1,115 @@
+"""Tests of segtrain.terminal."""
+
+import io
+import re
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from segtrain import terminal
+from segtrain.evaluate import SetResult
+from segtrain.manifests import ClassInfo
+from segtrain.terminal import TrainDisplay, describe_line, percent, progress_bar, training_display
+
+CLASSES = (ClassInfo("background", (0, 0, 0)), ClassInfo("disc", (200, 30, 30)))
+LINE: dict[str, Any] = {
+    "step": 40,
+    "loss": 1.25,
+    "train_iou": 0.125,
+    "lr": 0.01,
+    "images_per_second": 12.34,
+    "data_wait": 0.031,
+    "void_batches": 0,
+}
+
+
+def result(**changes: object) -> SetResult:
+    """A result of one data set."""
+    values = {
+        "dataset": "voc2012",
+        "split": "val",
+        "images": 450,
+        "official": 1449,
+        "synthetic": False,
+        "resized": False,
+        "classes": CLASSES,
+        "confmat": torch.tensor([[6, 2], [1, 1]]),
+    }
+    return SetResult(**(values | changes))
+
+
+def test_results_name_what_was_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    """Off a terminal: how many images, four metrics beside the floor, a class per line, in tabs."""
+    terminal.print_result(result())
+    out = capsys.readouterr().out
+    assert "voc2012 val: 450 of 1,449 images\n" in out
+    assert "pixel accuracy %\t70.0\t80.0\n" in out
+    assert "mean IoU %\t45.8\t40.0\n" in out
+    assert "disc\t25.0\t50.0\t20.0\n" in out
+    assert "2 of 2 classes present\n" in out
+    assert "#" not in out
+
+
+def test_results_warn_of_what_cannot_be_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    """Resized targets, synthetic data and classes left out of the means are said."""
+    confmat = torch.tensor([[6, 0], [0, 0]])
+    terminal.print_result(result(resized=True, synthetic=True, images=1449, confmat=confmat))
+    out = capsys.readouterr().out
+    assert "1,449 images (resized targets, synthetic data)" in out
+    assert (
+        "1 of 2 classes present, 1 in neither truth nor prediction and left out of the means" in out
+    )
+    assert "disc\t-\t-\t0.0\n" in out
+
+
+def test_a_log_line_reads_well() -> None:
+    """A line has everything with its unit; validations come beside their floor."""
+    assert describe_line(LINE, 1000) == (
+        "step   40/1000  loss 1.2500  train IoU 12.5  lr 1.00e-02  12.3 images/s  data wait 3 %"
+    )
+    val = {"val": {"voc2012": {"mean_iou": 0.5, "all_background_iou": 0.034}}, "void_batches": 2}
+    text = describe_line(LINE | val, 1000)
+    assert text.endswith("voc2012 val IoU 50.0 (floor 3.4)  2 batches all void")
+    assert percent(None) == "-"
+
+
+def test_off_a_terminal_there_is_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    """Bars are invisible where stderr is no terminal; lines go to stdout, each once."""
+    with training_display(10) as display:
+        display.line("important")
+        display.line("less so", important=False)
+        display.update(5, LINE)
+        display.validating("voc2012", 3, 10)
+    captured = capsys.readouterr()
+    assert captured.out == "important\nless so\n"
+    assert captured.err == ""
+
+
+def test_a_live_bar_shows_training_and_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the bar shows loss, IoU, waiting and what is validated."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=140)
+    monkeypatch.setattr("rich.console.Console", lambda **_: console)
+    with progress_bar() as progress:
+        display = TrainDisplay(progress, 1000)
+        display.update(40, LINE)
+        display.validating("voc2012", 3, 10)
+        progress.refresh()
+        assert display.live
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    for words in ("training", "40/1000", "loss 1.250", "train IoU 12.5", "wait 3 %"):
+        assert words in plain
+    assert "validating voc2012" in plain
+    assert "3/10" in plain
+
+
+def test_tables_are_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal class rows begin with a square of their colour."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80, color_system="truecolor")
+    monkeypatch.setattr("rich.console.Console", lambda **_: console)
+    terminal.print_table("classes", ["class", "IoU %"], [["#c81e1e disc", "25.0"]])
+    assert "38;2;200;30;30m■" in screen.getvalue()
+    assert "#c81e1e" not in screen.getvalue()

@@ -1,0 +1,127 @@
+"""Tests of segtrain.transforms."""
+
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from segtrain.transforms import Augmentation, Box, apply, cut_image, cut_mask, nearest
+
+sides = st.integers(1, 40)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    """Boxes that overlap the scaled sample by at least a pixel."""
+    width, height, crop = draw(sides), draw(sides), draw(st.integers(1, 30))
+    left = draw(st.integers(1 - crop, width - 1))
+    top = draw(st.integers(1 - crop, height - 1))
+    return Box(width, height, left, top, crop, draw(st.booleans()))
+
+
+def source_pixel(i: int, n_src: int, n_dst: int) -> int:
+    """The source pixel that holds the centre of output pixel i, found by looking at each."""
+    centre = (Fraction(i) + Fraction(1, 2)) * n_src / n_dst
+    return next(j for j in range(n_src) if j <= centre < j + 1)
+
+
+@given(sides, sides)
+def test_nearest_takes_the_pixel_that_holds_the_centre(n_src: int, n_dst: int) -> None:
+    """The integer formula is the nearest rule over pixel centres, without rounding."""
+    expected = [source_pixel(i, n_src, n_dst) for i in range(n_dst)]
+    assert nearest(0, n_dst, n_src, n_dst).tolist() == expected
+
+
+@given(boxes(), sides, sides, st.integers(0, 99))
+@settings(max_examples=60)
+def test_masks_follow_the_definition_pixel_by_pixel(box: Box, h: int, w: int, seed: int) -> None:
+    """Each target pixel is the mask's nearest in the scaled sample, 255 outside, flipped last."""
+    mask = np.random.default_rng(seed).integers(0, 255, (h, w)).astype(np.uint8)
+    expected = np.full((box.crop, box.crop), 255, np.uint8)
+    for y in range(box.crop):
+        for x in range(box.crop):
+            row, column = box.top + y, box.left + x
+            if 0 <= row < box.height and 0 <= column < box.width:
+                at = source_pixel(row, h, box.height), source_pixel(column, w, box.width)
+                expected[y, x] = mask[at]
+    if box.flip:
+        expected = expected[:, ::-1]
+    image = Image.new("RGB", (w, h))
+    np.testing.assert_array_equal(apply(image, mask, box)[1], expected)
+
+
+@given(boxes(), sides, sides, st.integers(0, 99))
+@settings(max_examples=60)
+def test_images_are_a_crop_of_the_whole_resized_image(box: Box, h: int, w: int, seed: int) -> None:
+    """One resample of the box gives what resizing everything and cutting would, 0 outside."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (h, w, 3)).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    whole = np.asarray(image.resize((box.width, box.height), Image.Resampling.BILINEAR))
+    padded = np.zeros((box.height + 60, box.width + 60, 3), np.uint8)
+    padded[30:-30, 30:-30] = whole
+    top, left = box.top + 30, box.left + 30
+    expected = padded[top : top + box.crop, left : left + box.crop]
+    difference = np.abs(cut_image(image, box).astype(int) - expected)
+    assert difference.max() <= 2  # Pillow rounds after each axis
+
+
+@given(st.integers(60, 200), st.integers(24, 60), st.integers(-20, 150))
+@settings(max_examples=60)
+def test_image_and_mask_see_the_same_box(scaled: int, crop: int, left: int) -> None:
+    """On a ramp whose grey is its column, image and mask agree to a grey away from the borders."""
+    ramp = np.tile(np.arange(120, dtype=np.uint8), (8, 1))
+    box = Box(scaled, 8, min(left, scaled - 1), 0, crop, False)
+    pixels, target = apply(Image.fromarray(ramp).convert("RGB"), ramp, box)
+    inside = (target[0] > 4) & (target[0] < 115)
+    difference = pixels[0, :, 0].astype(int) - target[0]
+    assert np.abs(difference[inside]).max(initial=0) <= 1
+
+
+@given(boxes(), sides, sides)
+def test_flip_mirrors_what_was_cut(box: Box, h: int, w: int) -> None:
+    """With and without flip, the squares are mirror images of each other."""
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (h, w, 3)).astype(np.uint8))
+    mask = rng.integers(0, 9, (h, w)).astype(np.uint8)
+    plain = Box(box.width, box.height, box.left, box.top, box.crop, flip=False)
+    mirrored = Box(box.width, box.height, box.left, box.top, box.crop, flip=True)
+    for a, b in zip(apply(image, mask, plain), apply(image, mask, mirrored), strict=True):
+        np.testing.assert_array_equal(a[:, ::-1], b)
+
+
+@given(sides, sides, st.integers(0, 9), st.integers(0, 9), st.integers(0, 999))
+def test_draws_are_pure_and_waste_no_pixel(w: int, h: int, seed: int, epoch: int, n: int) -> None:
+    """Equal arguments give equal boxes; a square lies inside the sample or covers it, per axis."""
+    augmentation = Augmentation(crop=20)
+    box = augmentation.draw((w, h), seed, epoch, n)
+    assert box == Augmentation(crop=20).draw((w, h), seed, epoch, n)
+    for offset, side, stored in ((box.left, box.width, w), (box.top, box.height, h)):
+        assert max(1, round(stored * 0.5)) <= side <= stored * 2
+        if side >= 20:
+            assert 0 <= offset <= side - 20
+        else:
+            assert side - 20 <= offset <= 0
+
+
+def test_draws_vary_over_their_range() -> None:
+    """Over many samples half are flipped, and the logarithm of the scale fills its range evenly."""
+    drawn = [Augmentation(crop=64).draw((1000, 1000), 0, 0, n) for n in range(2000)]
+    scales = np.log2([box.width / 1000 for box in drawn])
+    assert abs(np.mean([box.flip for box in drawn]) - 0.5) < 0.05
+    assert abs(scales.mean()) < 0.05
+    assert scales.min() < -0.95
+    assert scales.max() > 0.95
+
+
+def test_without_augmentation_the_stored_pixels_pass_unchanged() -> None:
+    """At scale 1 and without flip, image and mask are the stored ones, byte for byte."""
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(0, 256, (30, 30, 3)).astype(np.uint8)
+    mask = rng.integers(0, 20, (30, 30)).astype(np.uint8)
+    box = Augmentation(30, 1.0, 1.0, flip=False).draw((30, 30), 0, 0, 0)
+    image, target = apply(Image.fromarray(pixels), mask, box)
+    np.testing.assert_array_equal(image, pixels)
+    np.testing.assert_array_equal(target, cut_mask(mask, box))
+    np.testing.assert_array_equal(target, mask)
