@@ -1,0 +1,262 @@
+"""Archives: one view of zip, tar and folder, and no damage that passes unseen."""
+
+import io
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segdata.archive import Archive, locate, open_archive
+from segdata.errors import SourceError
+
+if TYPE_CHECKING:
+    from tests.segdata.conftest import Make
+
+MEMBERS = {
+    "a/one.txt": b"one" * 500,
+    "a/b/two.bin": bytes(range(256)) * 5,
+    "three": b"",
+    "a/z": b"z",
+}
+names = st.text("abcXYZ019_-.é ", min_size=1, max_size=8).filter(lambda t: t.strip(". ") == t)
+paths = st.lists(names, min_size=1, max_size=3).map(
+    lambda parts: "/".join(f"{depth}{part}" for depth, part in enumerate(parts))
+)
+trees = st.dictionaries(
+    paths,
+    st.binary(max_size=2000),
+    min_size=1,
+    max_size=6,
+).filter(lambda t: not any(b.startswith(a + "/") for a in t for b in t))
+
+
+def contents(archive: Archive) -> dict[str, bytes]:
+    """Every member read."""
+    return {name: member.read() for name, member in archive.members.items()}
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder of one example."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@given(trees)
+@settings(max_examples=25)
+def test_every_kind_shows_the_same(make: "Make", tree: dict[str, bytes]) -> None:
+    """A stored zip, a packed zip, a tar and a folder of one tree have the same names and bytes."""
+    with folder() as place:
+        kinds = [
+            make.write_zip(place / "s.zip", tree),
+            make.write_zip(place / "d.zip", tree, zipfile.ZIP_DEFLATED),
+            make.write_tar(place / "t.tar", tree),
+            make.write_folder(place / "f", tree),
+        ]
+        for path in kinds:
+            archive = open_archive(path)
+            assert contents(archive) == tree
+            assert {n: m.size for n, m in archive.members.items()} == {
+                n: len(data) for n, data in tree.items()
+            }
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "folder"])
+def test_members_travel_to_other_processes(make: "Make", tmp_path: Path, kind: str) -> None:
+    """A pickled member reads the same bytes, for it holds no open file."""
+    path = getattr(make, f"write_{kind}")(tmp_path / f"x.{kind}", MEMBERS)
+    archive = pickle.loads(pickle.dumps(open_archive(path)))  # noqa: S301 - our own bytes
+    assert contents(archive) == MEMBERS
+
+
+def test_every_truncated_zip_is_refused(make: "Make", tmp_path: Path) -> None:
+    """A zip cut after any byte but its last is no archive."""
+    whole = make.write_zip(tmp_path / "whole.zip", MEMBERS, zipfile.ZIP_DEFLATED).read_bytes()
+    cut = tmp_path / "cut.zip"
+    for length in range(len(whole)):
+        cut.write_bytes(whole[:length])
+        with pytest.raises(SourceError, match="cut short"):
+            contents(open_archive(cut))
+
+
+def test_every_truncated_tar_is_refused(make: "Make", tmp_path: Path) -> None:
+    """A tar cut before the end of its first closing block is refused; later nothing is lost."""
+    whole = make.write_tar(tmp_path / "whole.tar", MEMBERS).read_bytes()
+    with tarfile.open(tmp_path / "whole.tar") as archive:
+        last = archive.getmembers()[-1]
+    end = last.offset_data + 512 + 512  # the last member's one block, then the closing one
+    cut = tmp_path / "cut.tar"
+    for length in sorted({*range(0, len(whole), 101), *range(0, len(whole), 512), end - 1}):
+        cut.write_bytes(whole[:length])
+        if length < end:
+            with pytest.raises(SourceError, match="cut short"):
+                open_archive(cut)
+        else:
+            assert contents(open_archive(cut)) == MEMBERS
+
+
+@pytest.mark.parametrize("length", [0, 100, 512, 5000])
+@pytest.mark.parametrize("name", ["x.zip", "x.tar"])
+def test_garbage_is_refused(tmp_path: Path, name: str, length: int) -> None:
+    """A file of other bytes is refused under either suffix, naming its path."""
+    (tmp_path / name).write_bytes(b"garbage!" * (length // 8))
+    with pytest.raises(SourceError, match="broken or cut short") as error:
+        open_archive(tmp_path / name)
+    assert error.value.where == str(tmp_path / name)
+
+
+@given(st.integers(0, 1279), st.integers(1, 255))
+@settings(max_examples=60)
+def test_a_changed_byte_in_a_zip_is_found(make: "Make", position: int, flip: int) -> None:
+    """Any changed byte of a zip member's data is found by its checksum when it is read."""
+    with folder() as place:
+        path = make.write_zip(place / "x.zip", MEMBERS)
+        data = bytearray(path.read_bytes())
+        data[data.index(MEMBERS["a/b/two.bin"]) + position] ^= flip
+        path.write_bytes(data)
+        archive = open_archive(path)
+        assert archive["a/one.txt"].read() == MEMBERS["a/one.txt"]
+        with pytest.raises(SourceError, match="damaged") as error:
+            archive["a/b/two.bin"].read()
+        assert "member a/b/two.bin" in str(error.value.where)
+        assert "CRC-32" in str(error.value.expected)
+
+
+def test_damaged_packed_data_is_found(make: "Make", tmp_path: Path) -> None:
+    """Broken deflate data is told as a damaged member, not as zlib's exception."""
+    path = make.write_zip(tmp_path / "x.zip", MEMBERS, zipfile.ZIP_DEFLATED)
+    data = bytearray(path.read_bytes())
+    start = open_archive(path)["a/one.txt"].offset + 30 + len("a/one.txt")
+    data[start : start + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match="cannot be read"):
+        open_archive(path)["a/one.txt"].read()
+
+
+def test_large_and_streamed_zips_are_read(tmp_path: Path) -> None:
+    """Zip64 members, and those written to a pipe with sizes after the data, read right."""
+
+    class Pipe(io.RawIOBase):
+        def __init__(self) -> None:
+            self.data = bytearray()
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as io has it
+            self.data += data
+            return len(data)
+
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[arg-type] # a pipe
+        with archive.open("big", "w", force_zip64=True) as member:
+            member.write(b"big" * 1000)
+        archive.writestr("next", b"next")
+    (tmp_path / "x.zip").write_bytes(pipe.data)
+    assert contents(open_archive(tmp_path / "x.zip")) == {"big": b"big" * 1000, "next": b"next"}
+
+
+def test_other_compressions_are_refused(make: "Make", tmp_path: Path) -> None:
+    """A zip packed by a method that we do not read is refused when it is opened."""
+    path = make.write_zip(tmp_path / "x.zip", MEMBERS, zipfile.ZIP_BZIP2)
+    with pytest.raises(SourceError) as error:
+        open_archive(path)
+    assert "packed by method 12" in str(error.value.found)
+
+
+def test_folders_and_links_are_no_members(make: "Make", tmp_path: Path) -> None:
+    """Directories in archives and dangling links in folders are passed over."""
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("first", "last"):
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE
+            archive.addfile(info)
+            if name == "first":
+                info = tarfile.TarInfo("./first/file")
+                info.size = 4
+                archive.addfile(info, io.BytesIO(b"data"))
+    assert contents(open_archive(path)) == {"first/file": b"data"}
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
+        packed.mkdir("only")
+    assert contents(open_archive(tmp_path / "x.zip")) == {}
+    tree = make.write_folder(tmp_path / "tree", {"a/file": b"data"})
+    (tree / "link").symlink_to(tree / "a" / "file")
+    (tree / "dangling").symlink_to(tree / "nowhere")
+    assert contents(open_archive(tree)) == {"a/file": b"data", "link": b"data"}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "folder"])
+def test_a_change_after_indexing_is_found(make: "Make", tmp_path: Path, kind: str) -> None:
+    """A member whose bytes are gone when a worker reads it is an error that names it."""
+    path = getattr(make, f"write_{kind}")(tmp_path / f"x.{kind}", MEMBERS)
+    member = open_archive(path)["a/b/two.bin"]
+    victim = path / "a/b/two.bin" if kind == "folder" else path
+    victim.write_bytes(victim.read_bytes()[:100])
+    with pytest.raises(SourceError, match=r"cannot be read|cut short or has changed") as error:
+        member.read()
+    assert "two.bin" in str(error.value.where)
+    victim.unlink()
+    with pytest.raises(SourceError, match="cannot be read"):
+        member.read()
+
+
+def test_an_absent_member_is_named(make: "Make", tmp_path: Path) -> None:
+    """Asking for a member that is not there names it and the archive."""
+    archive = open_archive(make.write_zip(tmp_path / "x.zip", MEMBERS))
+    assert "nothing" not in archive
+    with pytest.raises(SourceError, match="missing") as error:
+        archive["nothing"]
+    assert (error.value.where, error.value.expected) == (str(tmp_path / "x.zip"), "nothing")
+
+
+def find(data: Path) -> Path:
+    """Look for a made-up data set."""
+    return locate(data, places=["", "sub"], names=["x.zip", "x"], what="X", advice="get it")
+
+
+def test_locate_prefers_archives_in_order(make: "Make", tmp_path: Path) -> None:
+    """An archive comes before its folder, and the first place before the next."""
+    make.write_folder(tmp_path / "sub" / "x", MEMBERS)
+    assert find(tmp_path) == tmp_path / "sub" / "x"
+    make.write_zip(tmp_path / "sub" / "x.zip", MEMBERS)
+    assert find(tmp_path) == tmp_path / "sub" / "x.zip"
+    make.write_folder(tmp_path / "x", MEMBERS)
+    assert find(tmp_path) == tmp_path / "x"
+    assert find(tmp_path / "sub" / "x") == tmp_path / "sub" / "x"
+
+
+@pytest.mark.parametrize("name", ["", "absent", "file"])
+def test_locate_says_where_it_looked(tmp_path: Path, name: str) -> None:
+    """When nothing is there the error names the places, the names and the way to get it."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(SourceError, match="X was not found") as error:
+        find(tmp_path / name)
+    assert str(tmp_path / name / "sub") in str(error.value.where)
+    assert ("does not exist" in str(error.value.where)) == (name == "absent")
+    assert (error.value.expected, error.value.advice) == ("x.zip or x", "get it")
+
+
+@pytest.mark.xfail(strict=True, reason="a zip's directory is looked for before the suffix")
+def test_a_tar_that_ends_in_a_zip_is_a_tar(make: "Make", tmp_path: Path) -> None:
+    """A tar whose last member is a zip shows its own members, not the zip's."""
+    inner = make.write_zip(tmp_path / "inner.zip", MEMBERS).read_bytes()
+    path = make.write_tar(tmp_path / "x.tar", {"one": b"1", "inner.zip": inner})
+    assert contents(open_archive(path)) == {"one": b"1", "inner.zip": inner}
+
+
+@pytest.mark.xfail(strict=True, reason="linked folders are not entered")
+def test_linked_folders_are_entered(make: "Make", tmp_path: Path) -> None:
+    """A folder of images may be a link to where there is room for them."""
+    make.write_folder(tmp_path / "elsewhere", {"a.jpg": b"a"})
+    tree = make.write_folder(tmp_path / "tree", {"list.txt": b"a"})
+    (tree / "JPEGImages").symlink_to(tmp_path / "elsewhere")
+    assert contents(open_archive(tree)) == {"list.txt": b"a", "JPEGImages/a.jpg": b"a"}

@@ -1,0 +1,222 @@
+"""Interrupted builds: killed or stopped at any moment, the next run ends with the same bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.segdata.conftest import Command
+
+Tree = Callable[[Path], dict[str, bytes]]
+INTERRUPTED = "interrupted: finished shards are kept; the same command goes on from there\n"
+
+ENDED_AT_FLUSH = """
+import os, signal, sys
+moment, calls, flush = int(sys.argv.pop(1)), 0, os.fsync
+how = sys.argv.pop(1)
+
+def counted(file):
+    global calls
+    calls += 1
+    if calls == moment and how == "kill":
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+    if calls == moment:
+        signal.raise_signal(signal.SIGINT)
+    flush(file)
+
+os.fsync = counted
+from segdata.cli import main
+main()
+"""
+"""The command, ended when it flushes its n-th file: that one is whole and not yet renamed."""
+
+ENDED_AMONG_WORKERS = """
+import multiprocessing, os, signal, sys
+
+def ended(*arguments):
+    for result in run(*arguments):
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.killpg(0, signal.SIGINT)  # as a terminal does it: to parent and workers alike
+        yield result
+
+if __name__ == "__main__":
+    how = sys.argv.pop(1)
+    from segdata import engine
+    from segdata.cli import main
+    run, engine.run = engine.run, ended
+    main()
+"""
+"""The command with several workers, ended when the first shard is done and others are not."""
+
+
+def arguments(data: Path, out: Path, workers: int = 1) -> list[str]:
+    """A build in six shards."""
+    options = {"data": data, "out": out, "size": 48, "shard-samples": 1, "workers": workers}
+    return ["build-voc", *(f"--{name}={value}" for name, value in options.items())]
+
+
+def ended(
+    script: str, *first: str, data: Path, out: Path, workers: int = 1
+) -> tuple[int, str, str]:
+    """Run a script above; returns its exit code and what it printed."""
+    out.parent.mkdir(exist_ok=True)
+    path = out.parent / "ended.py"
+    path.write_text(script)
+    printed = [out.parent / "stdout.txt", out.parent / "stderr.txt"]
+    with (
+        printed[0].open("w") as stdout,
+        printed[1].open("w") as stderr,
+    ):  # pipes would wait for orphans
+        done = subprocess.run(
+            [sys.executable, path, *first, *arguments(data, out, workers)],
+            stdout=stdout,
+            stderr=stderr,
+            check=False,
+            start_new_session=True,
+        )
+    return done.returncode, *(text.read_text() for text in printed)
+
+
+@pytest.fixture(scope="module")
+def whole(
+    segdata: "Command", small: Path, tmp_path_factory: pytest.TempPathFactory, read_tree: Tree
+) -> dict[str, bytes]:
+    """Every file of the build that nobody interrupted."""
+    out = tmp_path_factory.mktemp("whole")
+    assert segdata(*arguments(small, out)).code == 0
+    return read_tree(out)
+
+
+def finished(out: Path) -> dict[str, int]:
+    """The shards with a sidecar, and the identity of their tars on the disk."""
+    sidecars = [path.name.removesuffix(".stats.json") for path in out.glob("*.stats.json")]
+    return {name: (out / f"{name}.tar").stat().st_ino for name in sidecars}
+
+
+def check_resumed(
+    segdata: "Command", data: Path, out: Path, whole: dict[str, bytes], read_tree: Tree
+) -> None:
+    """Run the command again: the same bytes, nothing left behind, finished shards not redone."""
+    before = finished(out)
+    done = segdata(*arguments(data, out))
+    assert (done.code, done.stderr) == (0, "")
+    assert read_tree(out) == whole
+    assert before.items() <= finished(out).items()
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3, 11, 24, 25, 26])
+def test_a_killed_build_resumes(
+    segdata: "Command",
+    small: Path,
+    tmp_path: Path,
+    whole: dict[str, bytes],
+    read_tree: Tree,
+    moment: int,
+) -> None:
+    """Killed before a tar, an index, a sidecar or the manifests take their names, it goes on."""
+    out = tmp_path / "out"
+    code, _, _ = ended(ENDED_AT_FLUSH, str(moment), "kill", data=small, out=out)
+    assert code != 0
+    assert len(finished(out)) == min(8, (moment - 1) // 3)
+    names = {path.name for path in out.iterdir() if not path.name.endswith((".partial", ".lock"))}
+    assert all((out / name).read_bytes() == whole[name] for name in names)
+    assert len([path for path in out.iterdir() if path.name.endswith(".partial")]) == 1
+    check_resumed(segdata, small, out, whole, read_tree)
+
+
+def test_moments_cover_the_build(whole: dict[str, bytes]) -> None:
+    """The moments above are the files of eight shards, then the manifest and info.json."""
+    assert len(whole) == 8 * 3 + 2
+
+
+@pytest.mark.parametrize("moment", [1, 5, 25])
+def test_ctrl_c_says_how_to_go_on(
+    segdata: "Command",
+    small: Path,
+    tmp_path: Path,
+    whole: dict[str, bytes],
+    read_tree: Tree,
+    moment: int,
+) -> None:
+    """Ctrl-C ends a build with exit code 130, one line, no half file; the same command goes on."""
+    out = tmp_path / "out"
+    code, stdout, stderr = ended(ENDED_AT_FLUSH, str(moment), "stop", data=small, out=out)
+    assert (code, stdout) == (130, "")
+    assert stderr == INTERRUPTED
+    assert not list(out.glob("*.partial"))
+    check_resumed(segdata, small, out, whole, read_tree)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be collected does not."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_workers_end_with_their_parent(
+    segdata: "Command",
+    small: Path,
+    tmp_path: Path,
+    whole: dict[str, bytes],
+    read_tree: Tree,
+    how: str,
+) -> None:
+    """When the parent of several workers is killed or stopped none survives, and it can go on."""
+    out = tmp_path / "out"
+    code, stdout, stderr = ended(ENDED_AMONG_WORKERS, how, data=small, out=out, workers=2)
+    assert code == (-9 if how == "kill" else 130)
+    assert stderr == ("" if how == "kill" else INTERRUPTED)
+    workers = [int(pid) for pid in stdout.split()]
+    assert len(workers) == 2
+    for _ in range(600):
+        if not any(alive(pid) for pid in workers):
+            break
+        time.sleep(0.05)
+    left = [pid for pid in workers if alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+    check_resumed(segdata, small, out, whole, read_tree)
+
+
+STOPPED_IN_A_TASK = """
+import sys, time
+from pathlib import Path
+from segdata import engine
+
+def work(task):
+    for _ in range(task):
+        engine.tick()
+        time.sleep(0.05)
+    Path(sys.argv[1], str(task)).touch()
+    return task
+
+if __name__ == "__main__":
+    for _ in engine.run(work, [1, 400], 2, lambda done: None):
+        break
+"""
+
+
+def test_a_stop_reaches_workers_within_one_item(tmp_path: Path) -> None:
+    """A worker in the middle of a long task leaves it at its next item once the parent stops."""
+    script = tmp_path / "stopped.py"
+    script.write_text(STOPPED_IN_A_TASK)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in tmp_path.iterdir()} == {"stopped.py", "1"}
