@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One script from a fresh clone to a working checkout: makes the environment and runs the main jobs.
+"""From a fresh clone to a working checkout: makes the environment and runs the main jobs.
 
     python3 tools/dev.py demo     generate data, build shards, verify, train, evaluate, predict
     python3 tools/dev.py test     all tests (more pytest arguments may follow)
@@ -12,8 +12,8 @@ shell. The environment is made once and kept as long as the packages' requiremen
 
 import sys
 
-if sys.version_info < (3, 11):  # before anything that an older Python could not even parse
-    sys.exit("This needs Python 3.11 or newer; you started it with %d.%d." % sys.version_info[:2])  # noqa: UP031
+if sys.version_info < (3, 11):  # noqa: UP036 - whoever starts this may have an older one
+    sys.exit("This needs Python 3.11 or newer, not %d.%d." % sys.version_info[:2])  # noqa: UP031 - old Pythons read it
 
 import argparse
 import hashlib
@@ -58,7 +58,7 @@ def wanted_stamp() -> str:
 
 def make_venv() -> None:
     """Make an empty environment with pip, or say what this Python lacks for it."""
-    say(f"Making the environment in {VENV.relative_to(ROOT)} (once; torch needs about 7 GB of disk).")
+    say(f"Making the environment in {VENV.relative_to(ROOT)} (once; with torch about 6 GB).")
     if VENV.exists():
         shutil.rmtree(VENV)
     made = subprocess.run(
@@ -82,7 +82,7 @@ def find_uv() -> list[str | Path]:
 
 
 def make_environment() -> None:
-    """Make or update .venv so that it holds both packages (editable) and the tools of the dev group."""
+    """Make or update .venv: both packages, editable, and the tools of the dev group."""
     stamp = wanted_stamp()
     if STAMP.exists() and STAMP.read_text() == stamp:
         return

@@ -331,7 +331,6 @@ def test_a_folder_named_like_a_leftover(segdata: "Command", small: Path, tmp_pat
     assert (done.code, done.stderr.startswith("error: ")) == (1, True)
 
 
-@pytest.mark.xfail(strict=True, reason="KeyError comes through")
 def test_a_hollow_manifest(segdata: "Command", small: Path, tmp_path: Path) -> None:
     """A manifest of our format without its fields is told as damaged."""
     (tmp_path / "voc2012.json").write_text('{"format": "segdata/1"}')
@@ -339,7 +338,6 @@ def test_a_hollow_manifest(segdata: "Command", small: Path, tmp_path: Path) -> N
     assert (done.code, done.stderr.startswith("error: ")) == (1, True)
 
 
-@pytest.mark.xfail(strict=True, reason="the mask is painted before the sizes are compared")
 def test_absurd_annotated_sizes(segdata: "Command", make: "Make", tmp_path: Path) -> None:
     """A record that claims terabytes of pixels is told as of another size than its image."""
     coco = make.coco()
@@ -352,7 +350,6 @@ def test_absurd_annotated_sizes(segdata: "Command", make: "Make", tmp_path: Path
     check_refused(done, out, "another size")
 
 
-@pytest.mark.xfail(strict=True, reason="Pillow's text holds the address of a buffer")
 def test_masks_that_are_no_images(segdata: "Command", make: "Make", tmp_path: Path) -> None:
     """A mask of other bytes is told in words of the user's world."""
     voc = make.voc()

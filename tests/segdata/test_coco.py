@@ -198,7 +198,6 @@ def test_outlines_inside_are_drawn(polygons: list[list[float]]) -> None:
     ["garbage!!", "0", "PPYo1P", "\u20ac", ""],
     ids=["garbage", "short", "long", "euro", "no"],
 )
-@pytest.mark.xfail(strict=True, reason="packed run lengths are not checked before they are drawn")
 def test_bad_packed_run_lengths_are_refused(make: "Make", tmp_path: Path, counts: str) -> None:
     """Packed run lengths that do not fill the image are an error of their sample."""
     coco = make.coco()
@@ -244,7 +243,6 @@ def test_a_missing_image_file_is_broken(make: "Make", tmp_path: Path) -> None:
     assert "train2017.zip" in str(error.where)
 
 
-@pytest.mark.xfail(strict=True, reason="two records of one id become two samples of one key")
 def test_two_records_of_one_id_are_refused(make: "Make", tmp_path: Path) -> None:
     """An image id that the file lists twice is an error: a key names one sample."""
     coco = make.coco()

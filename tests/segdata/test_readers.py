@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from tests.segdata.samples_of import read_samples
 
 from segdata.build import build
 from segdata.classes import ClassSet
 from segdata.coco import open_coco
 from segdata.labels import LabelPolicy
 from segdata.plan import BuildOptions
-from segdata.shards import manifests, read_samples
+from segdata.shards import manifests
 from segdata.voc import open_voc
 
 if TYPE_CHECKING:

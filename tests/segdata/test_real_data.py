@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as pycoco
+from tests.segdata.samples_of import read_samples
 
-from segdata.shards import manifests, read_samples
+from segdata.shards import manifests
 
 if TYPE_CHECKING:
     from tests.segdata.conftest import Command

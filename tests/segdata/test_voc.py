@@ -112,7 +112,7 @@ def test_cut_masks_are_refused(make: "Make", tmp_path: Path, keep: int) -> None:
     noise = np.random.default_rng(0).integers(0, 21, (90, 90), np.uint8)
     voc.members[name] = make.palette_png(noise)[:keep]
     sample = written(make, tmp_path, voc).splits["train"].samples[0]
-    with pytest.raises(SampleError, match="does not decode") as error:
+    with pytest.raises(SampleError, match="does not decode|is no image") as error:
         sample.load()
     assert name in str(error.value.where)
 
@@ -159,7 +159,6 @@ def test_an_id_listed_twice_is_one_sample(make: "Make", tmp_path: Path) -> None:
     assert [s.source_id for s in split.samples] == voc.train
 
 
-@pytest.mark.xfail(strict=True, reason="nothing compares the splits")
 def test_an_id_in_both_splits_is_refused(make: "Make", tmp_path: Path) -> None:
     """One image cannot be in train and in val: its key would be there twice."""
     voc = make.voc()
@@ -171,7 +170,6 @@ def test_an_id_in_both_splits_is_refused(make: "Make", tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "source_id", ["my.image", "x" * 83, "a/b", "été"], ids=["dot", "long", "slash", "letters"]
 )
-@pytest.mark.xfail(strict=True, reason="ids are not checked against what a key may hold")
 def test_ids_that_make_no_key_are_refused(make: "Make", tmp_path: Path, source_id: str) -> None:
     """An id that would break the key (a dot, a slash, 91 bytes, other letters) is told as such."""
     voc = make.voc()

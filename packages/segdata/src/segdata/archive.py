@@ -141,7 +141,8 @@ def open_archive(path: Path) -> Archive:
     if path.is_dir():
         return Archive(path, _folder_members(path))
     try:
-        if zipfile.is_zipfile(path):
+        # A tar may end in a zip, which then looks like a zip from its end: its name decides.
+        if path.suffix != ".tar" and zipfile.is_zipfile(path):
             return Archive(path, _zip_members(path))
         if path.suffix != ".zip":
             return Archive(path, _tar_members(path))
@@ -167,8 +168,13 @@ def _folder_members(folder: Path) -> dict[str, Member]:
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    for root, folders, names in os.walk(folder):
-        folders.sort()
+    entered: set[Path] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        here = Path(root).resolve()
+        folders[:] = [] if here in entered else sorted(folders)  # links may lead in circles
+        if here in entered:
+            continue
+        entered.add(here)
         for name in sorted(names):
             path = Path(root, name)
             with suppress(OSError):  # a dangling link is no member

@@ -89,9 +89,10 @@ def _only_writer(out: Path, dataset: str) -> Iterator[None]:
 
 
 def _refuse_other_classes(out: Path, dataset: str, classes: ClassSet) -> None:
-    present = [p for p in out.glob("*.json") if not p.name.endswith(".stats.json")]
-    manifests = shards.manifests(out) if any(p.name != "info.json" for p in present) else {}
-    for other, manifest in manifests.items():
+    for path in sorted(out.glob("*.json")):
+        other, manifest = path.stem, shards.read_manifest(path)
+        if manifest is None:
+            continue
         names = tuple(row["name"] for row in manifest["classes"][1:])
         if names != classes.names:
             raise OutputError(
@@ -131,9 +132,13 @@ def _make_missing(
 def _is_done(task: ShardTask, out: Path) -> bool:
     """Whether the shard's sidecar is there, with a tar and an index as it describes them."""
     sidecar, tar = out / f"{task.name}.stats.json", out / f"{task.name}.tar"
-    if not (sidecar.exists() and tar.exists() and (out / f"{task.name}.idx").exists()):
+    if not sidecar.exists():
         return False
-    return bool(tar.stat().st_size == shards.read_json(sidecar)["bytes"])
+    size = shards.read_json(sidecar)["bytes"]
+    if size == 0:  # everything in it was left out
+        return True
+    index = tar.with_suffix(".idx")
+    return tar.exists() and index.exists() and bool(tar.stat().st_size == size)
 
 
 def _finish(
@@ -190,6 +195,7 @@ def _split_facts(
             {"name": shard["shard"]}
             | {field: shard[field] for field in ("samples", "bytes", "sha256", "content_sha256")}
             for shard in stats
+            if shard["samples"]
         ],
         "pixels": _sums(stats, "pixels"),
         "objects": _sums(stats, "objects"),

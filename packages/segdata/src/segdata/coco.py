@@ -4,6 +4,8 @@ Annotations are read into slim structs; an object's outline stays raw JSON until
 pycocotools' rasteriser turns outlines into pixels.
 """
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,9 +117,12 @@ class CocoSample:
 
     @property
     def fingerprint(self) -> str:
-        """Name and sizes of the image, ids of the annotations."""
-        ids = ",".join(str(annotation) for _, _, annotation, _ in self.outlines)
-        return f"{self.source_id} {self.image.size} {self.height}x{self.width} {ids}"
+        """Sizes of the image and a hash of its annotations."""
+        digest = hashlib.blake2b(digest_size=16)
+        for class_id, crowd, annotation, outline in self.outlines:
+            digest.update(f"{class_id} {crowd} {annotation} ".encode())
+            digest.update(outline)
+        return f"{self.image.size} {self.height}x{self.width} {digest.hexdigest()}"
 
     def regions(self) -> tuple[CocoRegion, ...]:
         """Its objects and crowds, run-length encoded.
@@ -139,8 +144,11 @@ class CocoSample:
     def _rle(self, annotation: int, outline: msgspec.Raw) -> Mapping[str, Any]:
         from pycocotools import mask as rasteriser
 
-        segmentation = msgspec.json.decode(outline)
-        problem = outline_problem(segmentation, self.height, self.width)
+        try:
+            segmentation = msgspec.json.decode(outline)
+            problem = outline_problem(segmentation, self.height, self.width)
+        except (ValueError, RecursionError) as error:
+            problem = "JSON", str(error)
         if problem:
             raise SampleError(
                 "an annotation cannot be drawn",
@@ -181,12 +189,33 @@ def _rle_problem(rle: dict[str, Any], height: int, width: int) -> tuple[str, str
         return f"run lengths of size [{height}, {width}]", f"size {rle.get('size')}"
     counts = rle.get("counts")
     if isinstance(counts, str):
-        return None
+        counts = unpacked_counts(counts)
     if not isinstance(counts, list) or not all(isinstance(c, int) and c >= 0 for c in counts):
         return "run lengths as a list of counts", repr(counts)[:80]
     if sum(counts) != height * width:
         return f"run lengths that fill {height * width:,} pixels", f"{sum(counts):,}"
     return None
+
+
+def unpacked_counts(packed: str) -> list[int] | None:
+    """The run lengths in COCO's packed string form; None if it is not well-formed.
+
+    Five bits a character from 48 on, the lowest first; the sixth says that more follow, the highest
+    value bit is the sign; from the third run on it is the difference to the run before the last
+    (COCO API, `maskApi.c`, `rleFrString`).
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for code in (ord(character) - 48 for character in packed):
+        if not 0 <= code < 64 or shift > 60:
+            return None
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            value -= (code & 16) and 1 << shift
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    return None if shift else counts
 
 
 def open_coco(
@@ -247,7 +276,8 @@ def _split(
     classes: ClassSet,
     policy: LabelPolicy,
 ) -> Split:
-    files = {member.basename: member for member in images.members.values()}
+    _refuse_repeated(instances, file)
+    files = _by_basename(images, f"{split}{year}")
     chosen = _by_image(instances, classes)
     known = {image.id for image in instances.images}
     broken = [(str(i), _unknown_image(i, file)) for i in sorted(chosen.keys() - known)]
@@ -279,6 +309,25 @@ def _split(
                 )
             )
     return Split(samples, len(known), OFFICIAL[year][split], left_out, broken, [file])
+
+
+def _refuse_repeated(instances: Instances, file: SourceFile) -> None:
+    counts = Counter(image.id for image in instances.images)
+    repeated = [image_id for image_id, count in counts.items() if count > 1]
+    if repeated:
+        raise SourceError(
+            "an annotation file lists an image more than once",
+            where=file.name,
+            expected="one record of each id in its images",
+            found=f"id {repeated[0]} ({len(repeated):,} such ids)",
+            advice="restore the official file, or remove the repeated records",
+        )
+
+
+def _by_basename(images: Archive, folder: str) -> dict[str, Member]:
+    """Members by name without folders; one in COCO's own folder goes before a namesake."""
+    members = sorted(images.members.values(), key=lambda m: m.name == f"{folder}/{m.basename}")
+    return {member.basename: member for member in members}
 
 
 def _by_image(instances: Instances, classes: ClassSet) -> dict[int, list[CocoAnnotation]]:

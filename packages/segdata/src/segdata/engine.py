@@ -19,6 +19,7 @@ from segdata.errors import SegdataError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+MOST_ON_WINDOWS = 61  # processes that its wait function can wait for
 POLL = 0.1  # seconds between two looks at the progress
 
 
@@ -53,7 +54,7 @@ def default_workers() -> int:
     """The processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(os.cpu_count() or 1, MOST_ON_WINDOWS) if os.name == "nt" else os.cpu_count() or 1
 
 
 def run(
@@ -127,8 +128,7 @@ def _run_in_pool(
         raise SegdataError(
             "a worker process died",
             found="it was killed, perhaps because memory ran out",
-            advice="run the same command again, perhaps with fewer --workers: finished shards "
-            "are kept",
+            advice="run the same command again, perhaps with fewer --workers",
         ) from error
     finally:
         stop.set()

@@ -21,6 +21,8 @@ OPACITY = 0.55
 PAPER, INK, DIM = (250, 250, 248), (30, 30, 34), (120, 120, 126)
 TILE = (320, 240)
 COLUMNS = 4
+FIELDS = 12  # of an index line: suffix, offset, size and name of three members
+CHECK = "see `segdata verify-masks`, then delete the shard's files and build again"
 
 Classes = Sequence[Mapping[str, Any]]
 """The manifest's `classes`: id, name, color."""
@@ -147,18 +149,27 @@ def show(folder: Path, keys: Sequence[str], out: Path, count: int) -> list[Path]
     manifests = shards.manifests(folder)
     classes = next(iter(manifests.values()))["classes"]
     tiles, written = [], []
-    with shards.explained(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for key, parts in _chosen(folder, manifests, keys, count):
-            image = Image.open(io.BytesIO(parts["jpg"]))
-            mask = np.asarray(Image.open(io.BytesIO(parts["seg.png"])))
-            picture = overlay(image, mask, classes)
-            tiles.append((_caption(key, mask, classes), picture))
-            written.append(_saved(with_legend(picture, mask, classes, key), out / f"{key}.png"))
-        synthetic = any(m["synthetic"] for m in manifests.values())
-        title = f"{folder.name}: {len(tiles)} samples{' (generated data)' if synthetic else ''}"
-        written.append(_saved(contact_sheet(tiles, title), out / "contact-sheet.png"))
+    for key, parts in _chosen(folder, manifests, keys, count):
+        image, mask = _decoded(key, parts)
+        picture = overlay(image, mask, classes)
+        tiles.append((_caption(key, mask, classes), picture))
+        written.append(_saved(with_legend(picture, mask, classes, key), out / f"{key}.png"))
+    synthetic = any(m["synthetic"] for m in manifests.values())
+    name = folder.resolve().name
+    title = f"{name}: {len(tiles)} samples{' (generated data)' if synthetic else ''}"
+    written.append(_saved(contact_sheet(tiles, title), out / "contact-sheet.png"))
     return written
+
+
+def _decoded(key: str, parts: Mapping[str, bytes]) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """The image and the mask, uint8 (H, W), of a sample's members."""
+    try:
+        image = Image.open(io.BytesIO(parts["jpg"])).convert("RGB")
+        return image, np.asarray(Image.open(io.BytesIO(parts["seg.png"])))
+    except (OSError, SyntaxError, ValueError, KeyError) as error:
+        raise ShardsError(
+            "a sample cannot be decoded", where=key, found=error, advice=CHECK
+        ) from error
 
 
 def _caption(key: str, mask: NDArray[np.uint8], classes: Classes) -> str:
@@ -171,7 +182,9 @@ def _caption(key: str, mask: NDArray[np.uint8], classes: Classes) -> str:
 def _saved(picture: Image.Image, path: Path) -> Path:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    shards.write_file(path, buffer.getvalue())
+    with shards.explained(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shards.write_file(path, buffer.getvalue())
     return path
 
 
@@ -201,19 +214,33 @@ def _index(tar: Path) -> Iterator[tuple[Path, list[str]]]:
     """(tar, fields of the line) of each sample in a shard's index."""
     path = tar.with_suffix(".idx")
     try:
-        lines = path.read_text().splitlines()[1:]
-    except OSError as error:
-        raise ShardsError("a shard's index cannot be read", where=path, found=error) from error
-    return ((tar, line.split()) for line in lines)
+        lines = [line.split() for line in path.read_text().splitlines()[1:]]
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    for fields in lines:
+        if len(fields) != FIELDS:
+            raise _unreadable(path, f"a line of {len(fields)} fields: {' '.join(fields)[:60]}")
+    return ((tar, fields) for fields in lines)
+
+
+def _unreadable(path: Path, found: object) -> ShardsError:
+    return ShardsError(
+        "a file of the shards directory cannot be read", where=path, found=found, advice=CHECK
+    )
 
 
 def _members(tar: Path, fields: Sequence[str]) -> dict[str, bytes]:
     parts = {}
     try:
         with tar.open("rb") as file:
-            for suffix, offset, size, _ in zip(*[iter(fields)] * 4, strict=True):
+            for suffix, offset, size in zip(fields[::4], fields[1::4], fields[2::4], strict=True):
                 file.seek(int(offset))
                 parts[suffix] = file.read(int(size))
     except (OSError, ValueError) as error:
-        raise ShardsError("a shard cannot be read", where=tar, found=error) from error
+        raise _unreadable(tar, error) from error
+    short = [
+        s for s, size in zip(fields[::4], fields[2::4], strict=True) if len(parts[s]) < int(size)
+    ]
+    if short:
+        raise _unreadable(tar, f"it ends within a {short[0]} member")
     return parts

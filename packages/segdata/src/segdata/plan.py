@@ -232,9 +232,15 @@ def _rejections(
 
 
 def previous_manifest(out: Path, dataset: str) -> dict[str, Any] | None:
-    """The manifest that an earlier build of the data set left in the directory."""
+    """The manifest that an earlier build of the data set left in the directory.
+
+    Raises:
+        ShardsError: another file has its name.
+    """
     path = out / f"{dataset}.json"
-    return shards.read_json(path) if path.exists() else None
+    if not path.exists():
+        return None
+    return shards.read_manifest(path) or shards.read_json(path)  # the latter says what is wrong
 
 
 def refuse_other_basis(out: Path, dataset: str, basis: Mapping[str, Any]) -> None:

@@ -48,6 +48,7 @@ def _record(sample: Sample, task: ShardTask) -> shards.Record | str:
     """One sample fitted to its split's size, or the reason why its policy leaves it out."""
     options = task.options
     loaded = sample.load()
+    _check_size(sample, loaded)  # before memory is taken for pixels that a record only claims
     whole = _whole_mask(loaded, options.policy, task.split)
     if isinstance(whole, str):
         return whole
@@ -96,26 +97,36 @@ def _crowd(loaded: Loaded) -> NDArray[np.bool_]:
     return crowd
 
 
-def _fitted_image(sample: Sample, loaded: Loaded, height: int, width: int, quality: int) -> bytes:
-    """The source's own bytes where they fit, else the image resized and encoded once."""
+def _check_size(sample: Sample, loaded: Loaded) -> None:
     try:
         header = probe_jpeg(loaded.image)
-        if (header.height, header.width) != (loaded.height, loaded.width):
-            raise SampleError(
-                "an image has another size than its labels",
-                where=f"{sample.image.where} (sample {sample.key})",
-                expected=f"{loaded.width}x{loaded.height} as labelled",
-                found=f"{header.width}x{header.height}",
-                advice="restore the official files, or leave it out with --on-error skip",
-            )
-        if (height, width) == (loaded.height, loaded.width):
-            return loaded.image
+    except BrokenImageError as error:
+        raise _damaged(sample, error) from error
+    if (header.height, header.width) != (loaded.height, loaded.width):
+        raise SampleError(
+            "an image has another size than its labels",
+            where=f"{sample.image.where} (sample {sample.key})",
+            expected=f"{loaded.width}x{loaded.height} as labelled",
+            found=f"{header.width}x{header.height}",
+            advice="restore the official files, or leave it out with --on-error skip",
+        )
+
+
+def _fitted_image(sample: Sample, loaded: Loaded, height: int, width: int, quality: int) -> bytes:
+    """The source's own bytes where they fit, else the image resized and encoded once."""
+    if (height, width) == (loaded.height, loaded.width):
+        return loaded.image
+    try:
         return resize_jpeg(loaded.image, height, width, quality)
     except BrokenImageError as error:
-        raise SampleError(
-            "an image is damaged",
-            where=f"{sample.image.where} (sample {sample.key})",
-            expected="a whole JPEG",
-            found=error,
-            advice="restore the official file, or leave it out with --on-error skip",
-        ) from error
+        raise _damaged(sample, error) from error
+
+
+def _damaged(sample: Sample, error: BrokenImageError) -> SampleError:
+    return SampleError(
+        "an image is damaged",
+        where=f"{sample.image.where} (sample {sample.key})",
+        expected="a whole JPEG",
+        found=error,
+        advice="restore the official file, or leave it out with --on-error skip",
+    )

@@ -10,10 +10,10 @@ import io
 import json
 import os
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +27,10 @@ IMAGE, FACTS, MASK = "jpg", "json", "seg.png"
 IDX_VERSION = "v1.2"
 SIZE_BINS = 21  # object areas by powers of two, 1 px .. 2 Mpx
 PARTIAL = ".partial"
+MANIFEST_FIELDS = {
+    *("format", "dataset", "synthetic", "classes", "ignore_index", "labels", "options", "seed"),
+    *("versions", "splits", "views", "complete"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,10 @@ class _Tally:
 class _HashedFile(io.RawIOBase):
     """A file that is only appended to and hashed on the way."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.sha256, self.size = file, hashlib.sha256(), 0
+    file: BinaryIO
+
+    def __init__(self) -> None:
+        self.sha256, self.size = hashlib.sha256(), 0
 
     def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as io declares it
         self.sha256.update(data)
@@ -126,6 +132,9 @@ def write_shard(
         classes: C.
         extra: further fields of the sidecar; `left_out` may still be growing while records come.
 
+    Where there are no records there is no tar either, for readers take an empty one for an error;
+    the sidecar alone says that the shard is done.
+
     Returns:
         The sidecar's content.
 
@@ -135,16 +144,21 @@ def write_shard(
     tally = _Tally(classes)
     lines: list[str] = []
     sidecar = folder / f"{name}.stats.json"
+    hashed = _HashedFile()
     with explained(folder):
         sidecar.unlink(missing_ok=True)  # a shard that is being rewritten is not done
-        with replacing(folder / f"{name}.tar") as file:
-            hashed = _HashedFile(file)
-            with tarfile.open(fileobj=hashed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-                for record in records:
+        coming = iter(records)
+        first = next(coming, None)
+        if first is not None:
+            with (
+                replacing(folder / f"{name}.tar") as hashed.file,
+                tarfile.open(fileobj=hashed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+            ):
+                for record in chain([first], coming):
                     lines.append(_append(tar, hashed, record))
                     tally.add(record)
-        index = "".join([f"{IDX_VERSION} {tally.samples}\n", *lines])
-        write_file(folder / f"{name}.idx", index.encode())
+            index = "".join([f"{IDX_VERSION} {tally.samples}\n", *lines])
+            write_file(folder / f"{name}.idx", index.encode())
         stats = _stats(name, tally, hashed) | dict(extra)
         write_file(sidecar, to_json(stats))
     return stats
@@ -266,7 +280,8 @@ def manifests(folder: Path) -> dict[str, dict[str, Any]]:
             where=folder,
             advice="build one with `segdata build-coco` or `segdata build-voc`, or name another",
         )
-    names = [p for p in sorted(folder.glob("*.json")) if _is_manifest(p.name)]
+    found = {path.stem: read_manifest(path) for path in sorted(folder.glob("*.json"))}
+    names = {name: manifest for name, manifest in found.items() if manifest}
     if not names:
         raise ShardsError(
             "this directory holds no manifest, so no finished shards",
@@ -274,11 +289,38 @@ def manifests(folder: Path) -> dict[str, dict[str, Any]]:
             expected="<dataset>.json",
             advice="run the build again: it goes on where it stopped",
         )
-    return {path.stem: read_json(path) for path in names}
+    return names
 
 
-def _is_manifest(name: str) -> bool:
-    return name != "info.json" and not name.endswith(".stats.json") and not name.startswith(".")
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest in a JSON file; None if the file is none of ours, or another of ours.
+
+    Raises:
+        ShardsError: it is damaged, of an unknown format, or lacks a field.
+    """
+    name = path.name
+    if name == "info.json" or name.endswith(".stats.json") or _is_foreign(path):
+        return None
+    manifest = read_json(path)
+    missing = sorted(MANIFEST_FIELDS - manifest.keys())
+    if missing:
+        raise ShardsError(
+            "a manifest is damaged",
+            where=path,
+            expected=f"the fields {', '.join(sorted(MANIFEST_FIELDS))}",
+            found=f"none of the name {', '.join(missing)}",
+            advice="delete it and run the build again: finished shards are kept",
+        )
+    return manifest
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether it is well-formed JSON that does not call itself ours, such as a saved report."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return not isinstance(value, dict) or not str(value.get("format", "")).startswith("segdata/")
 
 
 def write_info(folder: Path) -> dict[str, Any]:
@@ -326,30 +368,3 @@ def sources_digest(files: Iterable[tuple[str, int, int]]) -> list[dict[str, Any]
         }
         for group, rows in groups.items()
     ]
-
-
-def read_samples(tar: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """The samples of a shard in order: key and members by suffix.
-
-    Raises:
-        ShardsError: the tar is missing or damaged.
-    """
-    try:
-        with tarfile.open(tar, "r:") as archive:
-            key, parts = "", dict[str, bytes]()
-            for info in archive:
-                name, _, suffix = info.name.partition(".")
-                if name != key and parts:
-                    yield key, parts
-                    parts = {}
-                file = archive.extractfile(info)
-                key, parts[suffix] = name, file.read() if file else b""
-            if parts:
-                yield key, parts
-    except (OSError, tarfile.TarError, zlib.error) as error:
-        raise ShardsError(
-            "a shard cannot be read",
-            where=tar,
-            found=error,
-            advice="see `segdata verify-masks`, then delete the shard's files and build again",
-        ) from error

@@ -6,13 +6,14 @@ Layout and file names are those of the development kit: `JPEGImages/ID.jpg`,
 """
 
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from segdata.archive import Archive, Member, locate, open_archive
 from segdata.classes import VOC_NAMES, ClassSet
@@ -24,6 +25,7 @@ ARCHIVES = {2012: "VOCtrainval_11-May-2012.tar", 2007: "VOCtrainval_06-Nov-2007.
 OFFICIAL = {2012: {"train": 1464, "val": 1449}, 2007: {"train": 209, "val": 213}}
 SIZES = {2012: "2.0 GB", 2007: "0.46 GB"}
 LIST = "ImageSets/Segmentation/{}.txt"
+KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")  # what may follow the data set's name in a key
 MARKER = "SYNTHETIC.txt"  # generated archives hold it beside JPEGImages
 
 
@@ -73,6 +75,14 @@ class VocSample:
             with Image.open(io.BytesIO(png)) as opened:
                 opened.load()
                 mode, ids = opened.mode, np.asarray(opened)
+        except UnidentifiedImageError:
+            raise SampleError(
+                "a mask is no image",
+                where=self.mask.where,
+                expected="a PNG",
+                found=f"a file that begins with {png[:16]!r}",
+                advice="restore the official mask, or leave it out with --on-error skip",
+            ) from None
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise SampleError(
                 "a mask does not decode", where=self.mask.where, found=error
@@ -107,6 +117,7 @@ def open_voc(data: Path, year: int, classes: ClassSet, splits: Sequence[str]) ->
     """
     archive, root = _open(data, year)
     found = {split: _split(archive, root, year, split, classes) for split in splits}
+    _refuse_shared_ids(archive, found)
     missing = classes.unknown_to_voc
     note = f"VOC has no labels for {', '.join(missing)}: where it shows them they are background"
     return Source(
@@ -143,12 +154,29 @@ def _open(data: Path, year: int) -> tuple[Archive, str]:
     )
 
 
+def _refuse_shared_ids(archive: Archive, splits: Mapping[str, Split]) -> None:
+    ids = [{sample.source_id for sample in split.samples} for split in splits.values()]
+    shared = sorted(set.intersection(*ids)) if len(ids) > 1 else []
+    if shared:
+        raise SourceError(
+            "the lists name an image for both train and val",
+            where=archive.path,
+            expected="lists without common ids",
+            found=f"{shared[0]} ({len(shared):,} such ids)",
+            advice="restore the official lists",
+        )
+
+
 def _split(archive: Archive, root: str, year: int, split: str, classes: ClassSet) -> Split:
-    listed = archive[root + LIST.format(split)].read().decode("ascii", "replace").split()
+    text = archive[root + LIST.format(split)].read().decode("utf-8-sig", "replace")
+    listed = list(dict.fromkeys(text.split()))
     samples, broken = [], []
-    for name in dict.fromkeys(listed):
+    for name in listed:
         # VOC 2012 lists 2007's images as 2007_NNNNNN; one image has one key in both.
         source_id = name if year == 2012 else f"{year}_{name}"
+        if not KEY_ID.fullmatch(source_id):
+            broken.append((source_id, _not_a_key(archive, split, name)))
+            continue
         paths = f"{root}JPEGImages/{name}.jpg", f"{root}SegmentationClass/{name}.png"
         absent = [path for path in paths if path not in archive]
         if absent:
@@ -167,3 +195,13 @@ def _split(archive: Archive, root: str, year: int, split: str, classes: ClassSet
             VocSample(f"voc2012_{source_id}", source_id, image, mask, f"VOC{year}", table)
         )
     return Split(samples, len(listed), OFFICIAL[year][split], broken=broken)
+
+
+def _not_a_key(archive: Archive, split: str, name: str) -> SampleError:
+    return SampleError(
+        "a list names an id that cannot be part of a key",
+        where=f"{archive.path}, {LIST.format(split)}",
+        expected="letters, digits, _ and -, at most 80 of them",
+        found=repr(name),
+        advice="rename it in the list and its files, or leave it out with --on-error skip",
+    )
