@@ -28,8 +28,8 @@ OFFICIAL = {"voc2012": 1449, "coco2017": 5000}  # val images that were published
 NET = ["--width", 0.125, "--norm", "batch", "--head", "1x1"]
 SMALL = [*NET, "--crop", 64, "--batch", 2, "--workers", 0, "--device", "cpu", "--threads", 1]
 RUN = [*SMALL, "--steps", 4, "--log-every", 1, "--val-every", 2, "--save-every", 2,
-       "--val-images", 4, "--lr", 0.01]  # fmt: skip
-FEW = 12  # images of each split of each data set to train and judge with
+       "--val-images", 4, "--lr", 0.001, "--score-init", "he", "--skip-init", "he"]  # fmt: skip
+FEW = 6  # images of each split of each data set to train and judge with
 
 # COCO image, (row, column), id: what a person sees there
 SEEN_IN_COCO = [

@@ -23,7 +23,7 @@ from typing import Any
 BIN = Path(sys.executable).parent
 # An eighth of VGG16's channels: thin enough for two processor cores, and it learns.
 TRAINING = shlex.split(
-    "--width 0.125 --norm batch --crop 128 --batch 8 --steps 1200 --val-every 400"
+    "--width 0.125 --norm batch --crop 128 --batch 8 --steps 1000 --val-every 500"
 )
 
 
