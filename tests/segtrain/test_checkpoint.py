@@ -36,6 +36,7 @@ def some_checkpoint(**changes: object) -> Checkpoint:
         "classes": [{"name": "background", "color": [0, 0, 0]}, {"name": "a", "color": [1, 2, 3]}],
         "preprocessing": {"channels": "RGB", "range": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3},
         "manifests": {"voc2012": "ab"},
+        "synthetic": False,
         "step": 7,
         "batches": 7,
         "model": {"a": torch.arange(6.0)},

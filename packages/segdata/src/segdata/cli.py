@@ -293,7 +293,7 @@ def _build(source: "Source", options: "BuildOptions") -> None:
 )
 def toy(
     out: Annotated[Path, typer.Option(help="Folder for the archives.")] = Path("toy"),
-    images: Annotated[int, typer.Option(min=20, help="Images in all, about.")] = 600,
+    images: Annotated[int, typer.Option(min=96, help="Images in all.")] = 600,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other pictures.")] = 0,
 ) -> None:
     """Generate a small data set in VOC's and COCO's official layouts, to try everything with."""

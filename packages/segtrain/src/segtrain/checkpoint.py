@@ -31,6 +31,7 @@ class Checkpoint:
         classes: The classes in the order of their ids: `{"name", "color"}` each.
         preprocessing: `Preprocessing.fingerprint()`.
         manifests: SHA-256 of each manifest of the shards directory, by data set.
+        synthetic: Whether it was trained on generated data.
         step: Optimiser steps taken.
         batches: Global batches taken from the stream: the sample position.
         model: The net's state dict.
@@ -49,6 +50,7 @@ class Checkpoint:
     classes: list[dict[str, Any]]
     preprocessing: dict[str, Any]
     manifests: dict[str, str]
+    synthetic: bool
     step: int
     batches: int
     model: dict[str, torch.Tensor]

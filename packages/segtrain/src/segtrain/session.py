@@ -138,6 +138,7 @@ def identity(predictor: Predictor, data: Data) -> dict[str, Any]:
         "classes": plain_classes(predictor.classes),
         "preprocessing": predictor.preprocessing.fingerprint(),
         "manifests": data.shards.hashes,
+        "synthetic": data.train.synthetic,
         "commit": source_commit(),
         "versions": {"segtrain": __version__, "torch": str(torch.__version__)},
     }

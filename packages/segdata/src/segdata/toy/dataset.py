@@ -61,14 +61,16 @@ def share_out(images: int) -> dict[str, int]:
     Raises:
         UsageError: the total is too small for every split to hold all classes and odd cases.
     """
-    counts = {split: max(_FEWEST, round(images * share)) for split, share in _SHARES.items()}
-    counts["coco_train"] += images - sum(counts.values())
-    if counts["coco_train"] < _FEWEST:
+    fewest = _FEWEST * len(_SHARES)
+    if images < fewest:
         raise UsageError(
             "too few images for the toy data set",
-            expected=f"at least {_FEWEST * len(_SHARES)}: {_FEWEST} in each of four splits",
+            expected=f"at least {fewest}: {_FEWEST} in each of four splits",
             found=images,
         )
+    spare = images - fewest
+    counts = {split: _FEWEST + int(spare * share) for split, share in _SHARES.items()}
+    counts["coco_train"] += images - sum(counts.values())
     return counts
 
 

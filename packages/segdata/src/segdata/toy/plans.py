@@ -36,7 +36,8 @@ def coco_plans(count: int, rng: Rng) -> list[Plan]:
     tally: Counter[str] = Counter()
     plans = [_cut(rng), _crowded(0, tally, rng), _other(rng), _empty(rng), _grey(tally, rng)]
     plans += [_sized(_COCO_SIZES["large"], tally, rng)]
-    plans += [_sized(_COCO_SIZES[name], Counter(), rng) for name in ("tiny", "wide", "tall")]
+    plans += [_sized(_COCO_SIZES["tiny"], Counter(), rng)]  # too small to count as seen
+    plans += [_sized(_COCO_SIZES[name], tally, rng) for name in ("wide", "tall")]
     plans += [_crowded(1, tally, rng), _sized((533, 610), tally, rng)]
     plans = plans[: max(count // 2, min(count, 3))]
     plans += [_ordinary(tally, rng) for _ in range(count - len(plans))]
@@ -72,9 +73,10 @@ def _cast(tally: Counter[str], rng: Rng) -> tuple[str, tuple[str, ...]]:
     homes = [name for name, theme in THEMES.items() if main in theme.inhabitants]
     home = homes[rng.integers(len(homes))]
     names = [main]
+    nearby = tally.copy()  # only the main object is sure to find a place, so only it counts
     for _ in range(rng.choice(4, p=[0.25, 0.4, 0.25, 0.1])):
-        names.append(_rarest(THEMES[home].inhabitants, tally, rng))
-        tally[names[-1]] += 1
+        names.append(_rarest(THEMES[home].inhabitants, nearby, rng))
+        nearby[names[-1]] += 1
     if rng.random() < 0.35:
         others = THEMES[home].others
         names.append(others[rng.integers(len(others))])
@@ -98,6 +100,7 @@ def _grey(tally: Counter[str], rng: Rng) -> Plan:
 def _crowded(which: int, tally: Counter[str], rng: Rng) -> Plan:
     crowd, theme = _CROWDED[which]
     names = tuple(_rarest(THEMES[theme].inhabitants, tally, rng) for _ in range(2))
+    tally[names[0]] += 1
     return Plan(*_size(rng), theme, names, crowd=crowd)
 
 
