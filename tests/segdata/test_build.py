@@ -25,6 +25,7 @@ from segdata.errors import OutputError, SampleError, SourceError
 from segdata.labels import LabelPolicy
 from segdata.plan import BuildOptions
 from segdata.samples import Source
+from segdata.verify import verify
 from segdata.voc import open_voc
 
 if TYPE_CHECKING:
@@ -504,3 +505,7 @@ def test_no_shard_is_empty(make: "Make", tmp_path: Path) -> None:
     manifest = made("voc", data, tmp_path / "out", shard_samples=1, skip_errors=True)
     counts = [shard["samples"] for shard in manifest["splits"]["train"]["shards"]]
     assert min(counts) > 0
+    assert verify(tmp_path / "out", data=data).findings == ()
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert made("voc", data, tmp_path / "out", shard_samples=1, skip_errors=True) == manifest
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

@@ -101,7 +101,8 @@ def _crowded(which: int, tally: Counter[str], rng: Rng) -> Plan:
     crowd, theme = _CROWDED[which]
     names = tuple(_rarest(THEMES[theme].inhabitants, tally, rng) for _ in range(2))
     tally[names[0]] += 1
-    return Plan(*_size(rng), theme, names, crowd=crowd)
+    width, height = sorted(_size(rng), reverse=True)  # broad: the main object hides but a part
+    return Plan(width, height, theme, names, crowd=crowd)
 
 
 def _cut(rng: Rng) -> Plan:

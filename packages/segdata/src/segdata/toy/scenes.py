@@ -1,6 +1,7 @@
 """A picture with its truth: objects placed in a background, the smaller before the larger."""
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -227,14 +228,14 @@ def _pair(
 def _crowd(
     plan: Plan, size: tuple[int, int], horizon: int, rng: np.random.Generator
 ) -> list[Sprite]:
-    """A dozen or so small members of a class, shoulder to shoulder along the horizon."""
+    """A dozen or more small members of a class, shoulder to shoulder along the horizon."""
     if plan.crowd is None:
         return []
     drawing = DRAWINGS[plan.crowd]
     x0, y0, x1, y1 = drawing.frame
     scale = 0.24 * min(size) / max(x1 - x0, y1 - y0)
     step = 0.62 * scale * (x1 - x0)
-    count = int(rng.integers(9, 14))
+    count = max(int(rng.integers(9, 14)), ceil(0.9 * size[0] / step))
     start = rng.uniform(0.05, max(0.06, 1 - count * step / size[0])) * size[0]
     sprites = []
     for i in range(count):

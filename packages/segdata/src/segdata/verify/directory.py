@@ -102,8 +102,24 @@ def check_files(directory: Path, manifests: Sequence[Manifest], unread: set[str]
             continue
         unlisted = match["shard"] not in listed if match else path.suffix == ".tar"
         known = match["dataset"] not in unread if match else path.stem not in listed
-        if unlisted and known:
+        if unlisted and known and not _is_empty(path):
             log.add("unlisted-file", "expected it in a manifest, found it in none", at=path.name)
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether it is the sidecar of a shard of which every sample was left out."""
+    if not path.name.endswith(".stats.json"):
+        return False
+    try:
+        return contract.parse_sidecar(path.read_bytes()).samples == 0
+    except (OSError, ValueError):
+        return False
+
+
+def _empty_shards(directory: Path, dataset: str, split: str) -> set[str]:
+    """Names of the shards that have a sidecar and no samples."""
+    sidecars = directory.glob(f"{dataset}-{split}-*.stats.json")
+    return {path.name.replace(".stats.json", ".tar") for path in sidecars if _is_empty(path)}
 
 
 def check_info(directory: Path, manifests: Sequence[Manifest], log: Log) -> None:
@@ -156,11 +172,13 @@ def _sums(rows: Sequence[Sequence[int]]) -> list[int]:
     return [sum(column) for column in zip(*rows, strict=False)]
 
 
-def check_manifest(manifest: Manifest, checks: Checks, log: Log) -> None:
+def check_manifest(directory: Path, manifest: Manifest, checks: Checks, log: Log) -> None:
     """Check a manifest's sums, flags, lists and views against its shards."""
     for name, split in manifest.splits.items():
-        numbers = range(len(split.shards))
+        empty = _empty_shards(directory, manifest.dataset, name)
+        numbers = range(len(split.shards) + len(empty))
         names = [f"{manifest.dataset}-{name}-{number:06d}.tar" for number in numbers]
+        names = [shard for shard in names if shard not in empty]
         found = [shard.name for shard in split.shards]
         log.compare("manifest-shards", f"names in splits.{name}.shards", names, found)
         _check_totals(name, split, checks[name], log)

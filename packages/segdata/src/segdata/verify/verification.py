@@ -155,7 +155,7 @@ def _check_directory(
 ) -> None:
     for manifest in manifests:
         log = Log(f"{manifest.dataset}.json", findings)
-        directory.check_manifest(manifest, checks[manifest.dataset], log)
+        directory.check_manifest(shards, manifest, checks[manifest.dataset], log)
     log = Log(str(shards), findings)
     directory.check_files(shards, manifests, unread, log)
     directory.check_keys(manifests, checks, log)
