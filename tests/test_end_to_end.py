@@ -6,6 +6,7 @@ Each step runs once, in a process of its own; the tests look at what it left beh
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -44,6 +45,10 @@ SEEN_IN_COCO = [
 ]
 
 
+# Another number of threads sums in another order, which can turn a close pixel.
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
 def command(name: str, *words: object) -> list[str]:
     """The command line of `segdata` or `segtrain`, in this environment."""
     return [sys.executable, "-m", name, *map(str, words)]
@@ -52,7 +57,12 @@ def command(name: str, *words: object) -> list[str]:
 def succeed(name: str, *words: object) -> str:
     """Run a command that must succeed without a word on stderr; what it printed."""
     done = subprocess.run(
-        command(name, *words), capture_output=True, text=True, encoding="utf-8", check=False
+        command(name, *words),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=ONE_THREAD,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return done.stdout
@@ -61,7 +71,10 @@ def succeed(name: str, *words: object) -> str:
 def kill_after(file: Path, words: Sequence[object]) -> None:
     """Run a command and kill it, without notice, as soon as a file is there."""
     with subprocess.Popen(
-        command(*map(str, words)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(*map(str, words)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=ONE_THREAD,
     ) as process:
         while not file.exists() and process.poll() is None:
             time.sleep(0.005)

@@ -144,13 +144,13 @@ def test_files_that_hold_no_weights_are_refused(tmp_path: Path, content: object)
     else:
         torch.save(content, path)
     with pytest.raises(WeightsError, match=r"odd\.pth: "):
-        read_weights(path)
+        read_weights(path, "none")
 
 
 def test_a_missing_file_names_the_choices(tmp_path: Path) -> None:
     """A path that is not there names what --weights takes."""
     with pytest.raises(WeightsError, match="imagenet, none, or the path"):
-        read_weights(tmp_path / "none.pth")
+        read_weights(tmp_path / "none.pth", "none")
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -284,3 +284,11 @@ def test_init_checks_the_classes(trained: Path, tmp_path: Path) -> None:
     everything = load_checkpoint(trained / "last.pt").class_infos
     with pytest.raises(CheckpointError, match="has 3 classes, the shards have 4"):
         load_origin(build(chosen, 4), chosen, origin, everything)
+
+
+def test_a_checkpoint_of_another_norm_is_refused(tmp_path: Path) -> None:
+    """A checkpoint whose net has another norm is refused: its layers have other numbers."""
+    path = tmp_path / "other.pt"
+    torch.save({"format": "segtrain/1", "config": {"norm": "batch"}, "model": {}}, path)
+    with pytest.raises(WeightsError, match="--init"):
+        read_weights(path, "none")

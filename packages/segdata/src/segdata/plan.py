@@ -281,14 +281,19 @@ def _compare(task: ShardTask, found: Mapping[str, Any], out: Path) -> None:
 def _other_options(
     dataset: str, where: Path, differences: Sequence[tuple[str, str]]
 ) -> OutputError:
+    names = {now.partition(" ")[0] for now, _ in differences}
     what = "options" if differences else "sources: images or annotations have changed"
+    same = "use the same options"
+    if not differences:
+        same = "name the sources that it was built from with --data"
+    elif "synthetic" in names:
+        what, same = "data: generated and real data do not mix", "name the same kind with --data"
     return OutputError(
         f"the directory holds shards of other {what}",
         where=where,
         expected=", ".join(now for now, _ in differences) or None,
         found=", ".join(then for _, then in differences) or None,
-        advice=f"use the same options, choose another --out, or delete the {dataset}* files "
-        "there to build anew",
+        advice=f"{same}, choose another --out, or delete the {dataset}* files there to build anew",
     )
 
 

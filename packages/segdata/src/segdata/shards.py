@@ -204,6 +204,14 @@ def explained(folder: Path) -> Iterator[None]:
     """Tell the operating system's refusals to write as an OutputError."""
     try:
         yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputError(
+            "the shards directory cannot be made",
+            where=folder,
+            expected="a directory, or a name that is still free",
+            found="a file",
+            advice="choose another folder",
+        ) from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", -1))
         raise OutputError(

@@ -81,6 +81,8 @@ def load_photo(path: Path) -> Image.Image:
                 return to_rgb(image)
     except FileNotFoundError as error:
         raise PhotoError(f"{path}: there is no such file") from error
+    except IsADirectoryError as error:
+        raise PhotoError(f"{path}: is a folder; name the photos in it") from error
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise PhotoError(f"{path}: has more than {limit:,} pixels; reduce it first") from error

@@ -195,7 +195,8 @@ def load_weights(model: FCN, config: TrainConfig) -> WeightsReport | None:
         state = download_imagenet(known(config.norm))
         report = WeightsReport("torchvision's VGG16, ImageNet")
     else:
-        state, report = read_weights(Path(config.weights)), WeightsReport(config.weights)
+        state = read_weights(Path(config.weights), known(config.norm))
+        report = WeightsReport(config.weights)
     named = state
     if any(name.startswith("classifier.") for name in state):
         named, report.unused = from_torchvision(state, model)
@@ -204,11 +205,16 @@ def load_weights(model: FCN, config: TrainConfig) -> WeightsReport | None:
     return report
 
 
-def read_weights(path: Path) -> State:
+def read_weights(path: Path, norm: str) -> State:
     """Read a state dict: torchvision's, or that of one of our checkpoints.
 
+    Args:
+        path: The file.
+        norm: The norm of the net that it is for. Norms shift the numbers of the trunk's layers, so
+            a checkpoint with another one would match by name where it does not belong.
+
     Raises:
-        WeightsError: If the file is missing or holds neither.
+        WeightsError: If the file is missing, holds neither, or is a checkpoint of another norm.
     """
     if not path.is_file():
         raise WeightsError(
@@ -220,6 +226,12 @@ def read_weights(path: Path) -> State:
     except CheckpointError as error:
         raise WeightsError(str(error)) from error
     if isinstance(plain, dict) and str(plain.get("format", "")).startswith("segtrain/"):
+        other = plain["config"]["norm"]
+        if other != norm:
+            raise WeightsError(
+                f"{path}: its net was made with --norm {other}, this one has --norm {norm}; use "
+                f"--init {path}, which takes over its net, or add --norm {other}"
+            )
         plain = plain["model"]
     if not isinstance(plain, dict) or not all(isinstance(v, Tensor) for v in plain.values()):
         raise WeightsError(
