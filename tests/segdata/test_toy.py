@@ -248,11 +248,12 @@ def test_objects_in_parts_and_overlaps(toy: Toy, split: str) -> None:
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_crowds_are_uncompressed_runs(toy: Toy, split: str) -> None:
-    """Crowds are lists of counts that fill an image of the same size, with true area and box."""
+    """Persons and sheep stand in crowds: counts that fill an image, with true area and box."""
     crowds = [
         (image, note) for image, notes in toy.objects(split) for note in notes if note["iscrowd"]
     ]
-    assert crowds
+    found = {COCO_CATEGORIES[note["category_id"]] for _, note in crowds}
+    assert found == {"person", "sheep"}
     for image, note in crowds:
         outline = note["segmentation"]
         assert outline["size"] == [image["height"], image["width"]]
