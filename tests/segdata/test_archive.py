@@ -1,4 +1,4 @@
-"""Archives: one view of zip, tar and folder, and no damage that passes unseen."""
+"""Archives: one view of zip, tar, tgz and folder, and no damage that passes unseen."""
 
 import io
 import pickle
@@ -258,3 +258,33 @@ def test_linked_folders_are_entered(make: "Make", tmp_path: Path) -> None:
     tree = make.write_folder(tmp_path / "tree", {"list.txt": b"a"})
     (tree / "JPEGImages").symlink_to(tmp_path / "elsewhere")
     assert contents(open_archive(tree)) == {"list.txt": b"a", "JPEGImages/a.jpg": b"a"}
+
+
+def test_a_gzipped_tar_shows_what_the_tar_shows(tmp_path: Path) -> None:
+    """A tgz, even one named .tar, has a tar's members; messages name it, not its unzipped copy."""
+    for name in ("set.tgz", "set.tar.gz", "set.tar"):
+        with tarfile.open(tmp_path / name, "w:gz") as tar:
+            for member, data in MEMBERS.items():
+                info = tarfile.TarInfo(member)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        found = open_archive(tmp_path / name)
+        assert {
+            n: pickle.loads(pickle.dumps(m)).read() for n, m in found.members.items()
+        } == MEMBERS  # noqa: S301 - our own
+        assert found["three"].where == f"{tmp_path / name}, member three"
+
+
+@pytest.mark.parametrize("kept", [1, 2, 9, 40, 90])
+def test_a_truncated_gzip_is_refused(tmp_path: Path, kept: int) -> None:
+    """However much of a tgz is there, an incomplete one is an error that names it."""
+    path = tmp_path / "set.tgz"
+    with tarfile.open(path, "w:gz") as tar:
+        info = tarfile.TarInfo("a")
+        info.size = 5000
+        tar.addfile(info, io.BytesIO(bytes(range(250)) * 20))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * kept // 100])
+    with pytest.raises(SourceError) as caught:
+        open_archive(path)
+    assert caught.value.where == str(path)

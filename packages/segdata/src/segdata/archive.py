@@ -1,13 +1,18 @@
-"""Archives read without unpacking: zip, tar or a folder, behind one view of named members.
+"""Archives read without unpacking: zip, tar, tgz or a folder, behind one view of named members.
 
 An archive is indexed once. Each member then knows where its bytes lie, so that any process can read
-it with one seek, without the archive's directory and without sharing an open file.
+it with one seek, without the archive's directory and without sharing an open file. A gzipped tar
+allows no seeking: it is unzipped once into a temporary tar that lives as long as this process.
 """
 
+import atexit
+import gzip
 import os
+import shutil
 import stat
 import struct
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +24,8 @@ from segdata.errors import SourceError
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and the extra field
+GZIP = b"\x1f\x8b"
+COPIED = 1 << 20  # bytes at a time
 BROKEN = "fetch or copy the archive again; its size and checksum should equal the official ones"
 
 
@@ -34,6 +41,7 @@ class Member:
         packed: bytes as they lie in the archive; -1 for a member of a tar.
         method: zip's compression method.
         crc32: as the zip records it; -1 where the archive has none.
+        shown: what messages call the archive, where that is not `path`.
     """
 
     path: str
@@ -43,6 +51,7 @@ class Member:
     packed: int = -1
     method: int = STORED
     crc32: int = -1
+    shown: str = ""
 
     @property
     def basename(self) -> str:
@@ -52,7 +61,8 @@ class Member:
     @property
     def where(self) -> str:
         """How messages name the member."""
-        return self.path if self.offset < 0 else f"{self.path}, member {self.name}"
+        archive = self.shown or self.path
+        return archive if self.offset < 0 else f"{archive}, member {self.name}"
 
     def read(self) -> bytes:
         """The member's content.
@@ -133,7 +143,7 @@ class Archive:
 
 
 def open_archive(path: Path) -> Archive:
-    """Index a zip, a tar or a folder.
+    """Index a zip, a tar, a gzipped tar or a folder; the content tells which, not the name.
 
     Raises:
         SourceError: it is none of these, or it is cut short.
@@ -141,12 +151,14 @@ def open_archive(path: Path) -> Archive:
     if path.is_dir():
         return Archive(path, _folder_members(path))
     try:
+        if _begins_with(path, GZIP):
+            return Archive(path, _tar_members(_unzipped(path), shown=str(path)))
         # A tar may end in a zip, which then looks like a zip from its end: its name decides.
         if path.suffix != ".tar" and zipfile.is_zipfile(path):
             return Archive(path, _zip_members(path))
         if path.suffix != ".zip":
             return Archive(path, _tar_members(path))
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
         raise SourceError(
             "an archive is broken or cut short", where=path, found=error, advice=BROKEN
         ) from error
@@ -204,13 +216,43 @@ def _zip_members(path: Path) -> dict[str, Member]:
     return members
 
 
-def _tar_members(path: Path) -> dict[str, Member]:
+def _begins_with(path: Path, signature: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(signature)) == signature
+
+
+def _unzipped(path: Path) -> Path:
+    """A plain tar of a gzipped one, in the folder for temporary files; removed at exit.
+
+    Raises:
+        SourceError: there is no room for it.
+        OSError, EOFError, zlib.error: the file is broken or cut short.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="segdata-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    plain = folder / f"{path.stem}.tar"
+    with gzip.open(path) as packed, plain.open("wb") as file:
+        while chunk := packed.read(COPIED):
+            try:
+                file.write(chunk)
+            except OSError as error:
+                raise SourceError(
+                    "a gzipped archive cannot be unzipped",
+                    where=path,
+                    expected=f"room for its content in {folder.parent}",
+                    found=error.strerror or error,
+                    advice="make room there, or name another folder in the variable TMPDIR",
+                ) from error
+    return plain
+
+
+def _tar_members(path: Path, shown: str = "") -> dict[str, Member]:
     members = {}
     with tarfile.open(path, "r:") as archive:
         for info in archive:
             if info.isreg():
                 name = str(PurePosixPath(info.name))
-                members[name] = Member(str(path), name, info.size, info.offset_data)
+                members[name] = Member(str(path), name, info.size, info.offset_data, shown=shown)
         end = archive.offset
     # tarfile takes the end of the file for the end of the archive, even between two members:
     # only the zero block that closes an archive tells a whole one from a cut one.

@@ -260,15 +260,10 @@ def refuse_other_basis(out: Path, dataset: str, basis: Mapping[str, Any]) -> Non
 
 def refuse_other_plan(out: Path, plan: SplitPlan) -> None:
     """Refuse a directory whose finished shards were made from something else."""
-    for task in plan.shards:
-        sidecar = out / f"{task.name}.stats.json"
-        if sidecar.exists():
-            _compare(task, shards.read_json(sidecar), out)
-    names = {task.name for task in plan.shards}
+    tasks = {f"{task.name}.stats.json": task for task in plan.shards}
     first = plan.shards[0]
-    for sidecar in out.glob(f"{first.dataset}-{first.split}-*.stats.json"):
-        if sidecar.name.removesuffix(".stats.json") not in names:
-            _compare(first, shards.read_json(sidecar), out)
+    for sidecar in sorted(out.glob(f"{first.dataset}-{first.split}-*.stats.json")):
+        _compare(tasks.get(sidecar.name, first), shards.read_json(sidecar), out)
 
 
 def _compare(task: ShardTask, found: Mapping[str, Any], out: Path) -> None:

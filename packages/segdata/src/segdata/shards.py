@@ -258,12 +258,20 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ShardsError: it is not there or damaged, or of a format that this version does not know.
     """
+    return _checked(path, _parsed(path))
+
+
+def _parsed(path: Path) -> Any:  # noqa: ANN401 - JSON
     try:
-        value = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ShardsError(
             "a file of the shards directory cannot be read", where=path, found=error
         ) from error
+
+
+def _checked(path: Path, value: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """The parsed JSON as an object of our format, or an error that says what it is instead."""
     found = value.get("format") if isinstance(value, dict) else None
     if not isinstance(found, str) or found.partition("/")[0::2] != ("segdata", FORMAT[-1]):
         raise ShardsError(
@@ -307,9 +315,12 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         ShardsError: it is damaged, of an unknown format, or lacks a field.
     """
     name = path.name
-    if name == "info.json" or name.endswith(".stats.json") or _is_foreign(path):
+    if name == "info.json" or name.endswith(".stats.json"):
         return None
-    manifest = read_json(path)
+    value = _parsed(path)
+    if _is_foreign(value):
+        return None
+    manifest = _checked(path, value)
     missing = sorted(MANIFEST_FIELDS - manifest.keys())
     if missing:
         raise ShardsError(
@@ -322,12 +333,8 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def _is_foreign(path: Path) -> bool:
-    """Whether it is well-formed JSON that does not call itself ours, such as a saved report."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return False
+def _is_foreign(value: object) -> bool:
+    """Whether it is JSON that does not call itself ours, such as a saved report."""
     return not isinstance(value, dict) or not str(value.get("format", "")).startswith("segdata/")
 
 

@@ -13,8 +13,8 @@ from segdata.verify import contract, images
 from segdata.verify.findings import Finding, Log
 from segdata.verify.integrity import Stored
 from segdata.verify.labels import Labelled, Labels, Region, keeps, nearest
+from segdata.verify.records import Record, SourceFile
 from segdata.verify.samples import UNDECODABLE, Rules, decode_mask
-from segdata.verify.sources import Record, SourceFile
 
 END_OF_IMAGE = b"\xff\xd9"  # the last marker of a JPEG
 UNREADABLE = (*UNDECODABLE, SourceError, TypeError)

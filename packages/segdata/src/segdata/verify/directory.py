@@ -14,7 +14,7 @@ from segdata.verify.contract import Manifest
 from segdata.verify.findings import Finding, Log
 from segdata.verify.integrity import ShardCheck
 from segdata.verify.labels import IGNORE, POLICIES
-from segdata.verify.sources import SourceFile
+from segdata.verify.records import SourceFile
 
 SHARD_FILE = re.compile(r"(?P<shard>(?P<dataset>.+)-(train|val)-\d{6})\.(tar|idx|stats\.json)")
 PARTIAL = (".partial", ".part", ".tmp")

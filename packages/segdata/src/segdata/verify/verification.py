@@ -13,8 +13,9 @@ from segdata.verify.contract import Manifest
 from segdata.verify.findings import Finding, Log, Report
 from segdata.verify.integrity import ShardCheck, ShardTask, check_shard
 from segdata.verify.labels import POLICIES, Labels
+from segdata.verify.records import SourceFile, SourceSplit
 from segdata.verify.samples import Rules
-from segdata.verify.sources import SourceFile, SourceSplit, open_split
+from segdata.verify.sources import open_split
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

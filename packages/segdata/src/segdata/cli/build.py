@@ -1,0 +1,184 @@
+"""`segdata build-voc` and `segdata build-coco`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from segdata.cli.app import app
+from segdata.cli.options import (
+    LABELS,
+    RESUME,
+    SOURCE,
+    Classes,
+    Data,
+    Failure,
+    Limit,
+    Out,
+    Quality,
+    Seed,
+    ShardBytes,
+    ShardSamples,
+    Size,
+    SplitOption,
+    Splits,
+    Strict,
+    ValSize,
+    Workers,
+)
+
+if TYPE_CHECKING:
+    from segdata.plan import BuildOptions
+    from segdata.samples import Source
+
+Policy = Literal["segdata", "torchvision", "gluoncv"]
+
+
+@app.command(
+    epilog="[bold]segdata build-voc --data data/ --out shards/[/]   from the tar as it is\n\n"
+    "[bold]segdata build-voc --size 0 --classes person,dog,cat[/]   native size, three classes"
+)
+def build_voc(
+    data: Data = Path("data"),
+    year: Annotated[
+        Literal["2012", "2007"], typer.Option(help="VOC's year.", rich_help_panel=SOURCE)
+    ] = "2012",
+    split: SplitOption = "both",
+    limit: Limit = 0,
+    strict: Strict = False,
+    on_error: Failure = "fail",
+    classes: Classes = "voc",
+    size: Size = 512,
+    val_size: ValSize = 0,
+    quality: Quality = 92,
+    out: Out = Path("shards"),
+    shard_samples: ShardSamples = 1000,
+    shard_bytes: ShardBytes = 0,
+    seed: Seed = 0,
+    workers: Workers = 0,
+) -> None:
+    """Build shards from PASCAL VOC's segmentation images, from the tar or its folder."""
+    from segdata import terminal
+
+    with terminal.told_errors(RESUME):
+        from segdata.classes import ClassSet
+        from segdata.voc import open_voc
+
+        chosen = ClassSet.parse(classes)
+        options = _options(
+            out=out,
+            classes=chosen,
+            size=size,
+            val_size=val_size,
+            quality=quality,
+            shard_samples=shard_samples,
+            shard_bytes=shard_bytes,
+            seed=seed,
+            limit=limit,
+            skip_errors=on_error == "skip",
+            strict=strict,
+            workers=workers,
+        )
+        _build(open_voc(data, int(year), chosen, _names(split)), options)
+
+
+@app.command(
+    epilog="[bold]segdata build-coco --classes voc --out shards/[/]   from the zips in data/\n\n"
+    "[bold]segdata build-coco --labels torchvision[/]   the pixels of torchvision's reference"
+)
+def build_coco(
+    data: Data = Path("data"),
+    year: Annotated[
+        Literal["2017", "2014"], typer.Option(help="COCO's year.", rich_help_panel=SOURCE)
+    ] = "2017",
+    split: SplitOption = "both",
+    limit: Limit = 0,
+    strict: Strict = False,
+    on_error: Failure = "fail",
+    classes: Classes = "voc",
+    labels: Annotated[
+        Policy,
+        typer.Option(
+            help="Who gets a pixel that two objects claim, and what a crowd is. segdata: smaller "
+            "objects lie on top, crowds are ignored. torchvision: shared pixels are ignored. "
+            "gluoncv: the first in the file wins.",
+            rich_help_panel=LABELS,
+        ),
+    ] = "segdata",
+    min_area: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Keep a train image only if its objects exceed so many pixels in sum "
+            "(gluoncv: val images too).",
+            rich_help_panel=LABELS,
+        ),
+    ] = 1000,
+    void_border: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=50,
+            help="Ignore pixels this near to an outline, on both sides; 2 looks like VOC's.",
+            rich_help_panel=LABELS,
+        ),
+    ] = 0,
+    size: Size = 512,
+    val_size: ValSize = 0,
+    quality: Quality = 92,
+    out: Out = Path("shards"),
+    shard_samples: ShardSamples = 1000,
+    shard_bytes: ShardBytes = 0,
+    seed: Seed = 0,
+    workers: Workers = 0,
+) -> None:
+    """Build shards from MS-COCO's images and instances, from the zips or their folders."""
+    from segdata import terminal
+
+    with terminal.told_errors(RESUME):
+        from segdata.classes import ClassSet
+        from segdata.coco import open_coco
+        from segdata.labels import LabelPolicy
+
+        chosen = ClassSet.parse(classes)
+        policy = LabelPolicy(labels, min_area, void_border)
+        options = _options(
+            out=out,
+            classes=chosen,
+            policy=policy,
+            size=size,
+            val_size=val_size,
+            quality=quality,
+            shard_samples=shard_samples,
+            shard_bytes=shard_bytes,
+            seed=seed,
+            limit=limit,
+            skip_errors=on_error == "skip",
+            strict=strict,
+            workers=workers,
+        )
+        _build(open_coco(data, int(year), chosen, _names(split), policy), options)
+
+
+def _names(split: Splits) -> tuple[str, ...]:
+    return ("train", "val") if split == "both" else (split,)
+
+
+def _options(*, workers: int, **rest: Any) -> "BuildOptions":  # noqa: ANN401 - passed on
+    from segdata.engine import default_workers
+    from segdata.plan import BuildOptions
+
+    return BuildOptions(workers=workers or default_workers(), **rest)
+
+
+def _build(source: "Source", options: "BuildOptions") -> None:
+    from segdata import terminal
+    from segdata.build import build
+    from segdata.tables import build_tables
+
+    for note in source.notes:
+        terminal.print_note(note)
+    with terminal.progress_bar() as progress:
+        manifest = build(source, options, progress)
+    for table in build_tables(manifest, options.out):
+        terminal.print_table(*table)

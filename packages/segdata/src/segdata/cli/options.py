@@ -1,0 +1,98 @@
+"""Options that several commands share, each with its one name, help and panel."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Splits = Literal["train", "val", "both"]
+OnError = Literal["fail", "skip"]
+
+RESUME = "finished shards are kept; the same command goes on from there"
+SOURCE, LABELS, IMAGES, SHARDS, RUNNING = "Source", "Labels", "Images", "Shards", "Running"
+
+Data = Annotated[
+    Path,
+    typer.Option(
+        help="Folder that holds the official archives, or what they unpack to.",
+        rich_help_panel=SOURCE,
+    ),
+]
+SplitOption = Annotated[Splits, typer.Option(help="Splits to build.", rich_help_panel=SOURCE)]
+Limit = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Take at most so many samples of each split, chosen by the seed; 0 takes all.",
+        rich_help_panel=SOURCE,
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Refuse sources that hold fewer samples than the official split. Without it the "
+        'manifest says "complete": false, with both counts.',
+        rich_help_panel=SOURCE,
+    ),
+]
+Failure = Annotated[
+    OnError,
+    typer.Option(
+        "--on-error",
+        help="A broken sample: stop with an error, or leave it out and record it.",
+        rich_help_panel=SOURCE,
+    ),
+]
+Classes = Annotated[
+    str,
+    typer.Option(
+        help="'voc' (20 classes), 'coco' (80), or a comma list of names of either. "
+        "Everything else is background.",
+        rich_help_panel=LABELS,
+    ),
+]
+Size = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Longest side of train images in pixels; 0 keeps native sizes. Smaller images "
+        "keep their size and their bytes.",
+        rich_help_panel=IMAGES,
+    ),
+]
+ValSize = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="The same for val. Anything but 0 makes every metric one on resized targets.",
+        rich_help_panel=IMAGES,
+    ),
+]
+Quality = Annotated[
+    int, typer.Option(min=1, max=95, help="Of JPEGs encoded anew.", rich_help_panel=IMAGES)
+]
+Out = Annotated[
+    Path,
+    typer.Option(help="The shards directory; several builds may share it.", rich_help_panel=SHARDS),
+]
+ShardSamples = Annotated[
+    int, typer.Option(min=1, help="Samples in a shard, at most.", rich_help_panel=SHARDS)
+]
+ShardBytes = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Instead: bytes of source images in a shard, about; 0 goes by --shard-samples.",
+        rich_help_panel=SHARDS,
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Of the order of the samples.", rich_help_panel=SHARDS)]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Processes; 0 is one for each processor. Any number gives the same bytes.",
+        rich_help_panel=RUNNING,
+    ),
+]

@@ -1,0 +1,103 @@
+"""PASCAL VOC's archives, read a second time."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segdata.archive import Member, open_archive
+from segdata.errors import SourceError
+from segdata.verify.labels import IGNORE, Labelled, Labels, Region
+from segdata.verify.records import SourceFile, SourceSplit, canonical, describe, find
+
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)  # VOC's ids are 1 to 20 in this order
+VOC_ARCHIVES = {2012: "VOCtrainval_11-May-2012.tar", 2007: "VOCtrainval_06-Nov-2007.tar"}
+VOC_PLACES = ("", "voc", "voc{year}", "VOC")
+
+
+@dataclass(frozen=True)
+class VocRecord:
+    """An image of VOC with its index mask.
+
+    Attributes:
+        table: 256 bytes, the class id of each of VOC's ids.
+    """
+
+    source_id: str
+    root: str
+    image: Member | None
+    mask: Member | None
+    table: bytes
+
+    @property
+    def areas(self) -> Sequence[tuple[int, bool, float]]:
+        """None: VOC labels pixels, not objects."""
+        return ()
+
+    def labelled(self, labels: Labels) -> tuple[Labelled, list[Region]]:
+        """VOC's mask in the ids of the chosen classes."""
+        del labels  # VOC's masks leave nothing to decide
+        if self.mask is None:
+            raise ValueError("the source lacks its mask")
+        with Image.open(io.BytesIO(self.mask.read())) as image:
+            if image.mode not in ("P", "L"):
+                raise ValueError(f"its mask holds {image.mode} pixels and no class ids")
+            indices = np.array(image, dtype=np.uint8)  # (H, W)
+        unknown = indices[(indices > len(VOC_CLASSES)) & (indices != IGNORE)]
+        if unknown.size:
+            raise ValueError(f"its mask holds the id {unknown[0]}, which VOC does not have")
+        mask = np.frombuffer(self.table, dtype=np.uint8)[indices]
+        count = int(np.count_nonzero((mask != 0) & (mask != IGNORE)))
+        return Labelled(mask, np.zeros(mask.shape, dtype=bool), count), []
+
+    def files(self) -> list[SourceFile]:
+        """The image and the mask."""
+        parts = (("JPEGImages", self.image), ("SegmentationClass", self.mask))
+        return [
+            describe(f"{self.root}/{folder}/{member.basename}", member.read())
+            for folder, member in parts
+            if member is not None
+        ]
+
+
+def open_voc(data: Path, year: int, split: str, names: list[str]) -> SourceSplit | None:
+    """A split of VOC, or None where `data` does not hold it."""
+    folders = (f"VOCdevkit/VOC{year}", f"VOC{year}")
+    path = find(data, year, VOC_PLACES, (VOC_ARCHIVES[year], *folders))
+    if path is None:
+        return None
+    archive = open_archive(path)
+    listing = f"ImageSets/Segmentation/{split}.txt"
+    roots = [f"{folder}/" for folder in folders] + [""]
+    root = next((root for root in roots if root + listing in archive), None)
+    if root is None:
+        raise SourceError("a VOC source lacks its list", where=path, expected=listing)
+    records = {}
+    for name in archive[root + listing].read().decode("ascii", "replace").split():
+        # VOC 2012 lists VOC 2007's images as 2007_NNNNNN, and those are their keys in both.
+        source_id = name if year == 2012 else f"{year}_{name}"
+        records[source_id] = VocRecord(
+            source_id,
+            f"VOC{year}",
+            archive.members.get(f"{root}JPEGImages/{name}.jpg"),
+            archive.members.get(f"{root}SegmentationClass/{name}.png"),
+            voc_table(names),
+        )
+    return SourceSplit(records)
+
+
+def voc_table(names: Sequence[str]) -> bytes:
+    """The class id of each of VOC's ids, 256 bytes: 0 for classes not chosen, 255 for void."""
+    chosen = {canonical(name): index for index, name in enumerate(names, 1)}
+    table = bytearray(256)
+    for voc_id, name in enumerate(VOC_CLASSES, 1):
+        table[voc_id] = chosen.get(canonical(name), 0)
+    table[IGNORE] = IGNORE
+    return bytes(table)
