@@ -427,9 +427,9 @@ def test_the_view_is_fixed_by_the_seed(small: Path, built: Path, tmp_path: Path)
     """val100 holds val keys in the seeded order, all of them where there are fewer."""
     manifest = shards.manifests(built)["voc2012"]
     keys = [k for t in sorted(built.glob("voc2012-val*.tar")) for k, _ in read_samples(t)]
-    assert manifest["views"] == {"val100": keys}
+    assert manifest["views"]["val100"] == {"split": "val", "official": 100, "keys": keys}
     other = made("voc", small, tmp_path, seed=1)
-    assert sorted(other["views"]["val100"]) == sorted(keys)
+    assert sorted(other["views"]["val100"]["keys"]) == sorted(keys)
 
 
 def test_train_is_fitted_and_val_is_native(built: Path, small: Path) -> None:

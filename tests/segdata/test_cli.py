@@ -78,8 +78,8 @@ def test_output_off_a_terminal_is_plain(segdata: "Command", small: Path, tmp_pat
     assert (done.code, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     rows = [line.split("\t") for line in done.stdout.splitlines()]
-    heads = [i for i, row in enumerate(rows) if row[0] in ("split", "why", "class")]
-    assert [rows[i][0] for i in heads] == ["split", "why", "class"]
+    heads = [i for i, row in enumerate(rows) if row[0] in ("split", "why", "subset", "class")]
+    assert [rows[i][0] for i in heads] == ["split", "why", "subset", "class"]
     for begin, end in zip(heads, [*heads[1:], len(rows)], strict=True):
         assert {len(row) for row in rows[begin:end]} == {len(rows[begin])}
     assert rows[heads[0]][:4] == ["split", "images", "in the source", "official"]

@@ -193,6 +193,7 @@ def write_dataset(
         "labels": {"policy": "voc", "version": 1, "min_area": 0, "void_border": 0},
         "options": {
             "year": 2012,
+            "protocol": "voc",
             "size": 512,
             "val_size": 0,
             "quality": 92,
@@ -205,7 +206,9 @@ def write_dataset(
         "versions": {"segdata": "0.1.0", "pillow": "12", "jpeg": "3", "zlib": "1"},
         "sources": [],
         "splits": splits,
-        "views": {"val100": keys_of.get("val", [])},
+        "views": {"val100": {"split": "val", "official": 100, "keys": keys_of["val"]}}
+        if "val" in keys_of
+        else {},
         "complete": True,
     } | (changes or {})
     (directory / f"{dataset}.json").write_text(json.dumps(manifest))

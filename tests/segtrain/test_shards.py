@@ -102,14 +102,25 @@ def test_views_select_their_keys_in_order(copy: Path) -> None:
     """A named subset holds exactly the manifest's keys, in the manifest's order."""
     path = copy / "voc2012.json"
     manifest = json.loads(path.read_text())
-    keys = ["voc2012_val0005", "voc2012_train0001", "voc2012_val0002"]
-    manifest["views"]["mine"] = keys
+    keys = ["voc2012_val0005", "voc2012_val0002"]
+    manifest["views"]["mine"] = {"split": "val", "official": 736, "keys": keys}
     path.write_text(json.dumps(manifest))
     [view] = open_shards(copy).sets("mine")
     assert [view.key(n) for n in range(len(view))] == keys
-    expected = stored(copy, "voc2012", "val") | stored(copy, "voc2012", "train")
-    assert [view.read(n)[1:] for n in range(3)] == [expected[key] for key in keys]
-    assert view.place(1) == (keys[1], copy / "voc2012-train-000000.tar")
+    expected = stored(copy, "voc2012", "val")
+    assert [view.read(n)[1:] for n in range(2)] == [expected[key] for key in keys]
+    assert view.place(1) == (keys[1], copy / "voc2012-val-000000.tar")
+    assert view.official == 736
+
+
+@pytest.mark.parametrize("split", ["test", None])
+def test_a_view_lies_in_a_split(copy: Path, split: str | None) -> None:
+    """A named subset of a split that the manifest does not have is refused."""
+    path = copy / "voc2012.json"
+    manifest = json.loads(path.read_text())
+    manifest["views"]["mine"] = {"split": split, "official": 1, "keys": []}
+    path.write_text(json.dumps(manifest))
+    fails(copy, "voc2012.json", "not a complete manifest")
 
 
 def test_subsets_place_samples_in_their_own_shards(shards: Path) -> None:

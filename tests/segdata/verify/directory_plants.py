@@ -89,18 +89,33 @@ def left_out_but_stored(scene: Scene) -> str:
 
 @plants("manifest-views")
 def view_of_nobody(scene: Scene) -> str:
-    return scene.edit("voc2012.json", lambda m: m["views"].update(mine=["voc2012_nobody"]))
+    return scene.edit("voc2012.json", lambda m: m["views"].update(mine=view(["voc2012_nobody"])))
 
 
 @plants("manifest-views")
 def view_across_splits(scene: Scene) -> str:
     key = scene.shelf.sample(VOC_TRAIN).facts["key"]
-    return scene.edit("voc2012.json", lambda m: m["views"]["val100"].__setitem__(0, key))
+    return scene.edit("voc2012.json", lambda m: m["views"]["val100"]["keys"].__setitem__(0, key))
 
 
 @plants("manifest-views")
 def short_view(scene: Scene) -> str:
-    return scene.edit("voc2012.json", lambda m: m["views"]["val100"].pop())
+    return scene.edit("voc2012.json", lambda m: m["views"]["val100"]["keys"].pop())
+
+
+@plants("manifest-views")
+def view_named_like_a_split(scene: Scene) -> str:
+    return scene.edit("voc2012.json", lambda m: m["views"].update(train=m["views"]["val100"]))
+
+
+@plants("manifest-views")
+def view_of_both_splits(scene: Scene) -> str:
+    keys = [scene.shelf.sample(shard).facts["key"] for shard in (VOC_TRAIN, VOC_VAL)]
+    return scene.edit("voc2012.json", lambda m: m["views"].update(mine=view(keys)))
+
+
+def view(keys: list[str]) -> Json:
+    return {"split": "val", "official": 0, "keys": keys}
 
 
 @plants("manifest-sources", source=True)

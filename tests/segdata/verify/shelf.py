@@ -124,7 +124,7 @@ class Shelf:
             "plan_sha256": hashlib.sha256(name.encode()).hexdigest(),
             "made_with": {
                 "classes": NAMES,
-                "options": options(YEARS[dataset]),
+                "options": options(dataset),
                 "seed": 0,
                 "versions": VERSIONS,
             },
@@ -167,18 +167,19 @@ class Shelf:
                 "min_area": MIN_AREA if policy == "segdata" else 0,
                 "void_border": 0,
             },
-            "options": options(YEARS[dataset]),
+            "options": options(dataset),
             "seed": 0,
             "versions": VERSIONS,
             "splits": splits,
-            "views": {"val100": val},
+            "views": {"val100": {"split": "val", "official": 100, "keys": val}},
             "complete": False,
         }
 
 
-def options(year: int) -> dict[str, Any]:
+def options(dataset: str) -> dict[str, Any]:
     return {
-        "year": year,
+        "year": YEARS[dataset],
+        "protocol": "voc" if dataset.startswith("voc") else "",
         "size": SIZE,
         "val_size": 0,
         "quality": QUALITY,

@@ -28,7 +28,7 @@ from segdata.plan import (
     refuse_other_plan,
 )
 from segdata.records import make_shard
-from segdata.samples import Source
+from segdata.samples import Source, View
 
 VIEW = 100  # samples of the small fixed validation view
 
@@ -147,12 +147,11 @@ def _finish(
     """Write the manifest and `info.json` from the sidecars; returns the manifest."""
     before = previous_manifest(options.out, source.dataset)
     splits: dict[str, Any] = dict(before["splits"]) if before else {}
-    views: dict[str, list[str]] = dict(before["views"]) if before else {}
+    views: dict[str, dict[str, Any]] = dict(before["views"]) if before else {}
     for name, plan in plans.items():
         stats = [shards.read_json(options.out / f"{task.name}.stats.json") for task in plan.shards]
         splits[name] = _split_facts(plan, stats, source, options)
-        if name == "val":
-            views[f"val{VIEW}"] = _written_keys(plan, stats)[:VIEW]
+        views |= _views(source, name, _written_keys(plan, stats))
     whole = {"train", "val"} <= splits.keys() and all(s["complete"] for s in splits.values())
     manifest = {
         "format": shards.FORMAT,
@@ -209,6 +208,21 @@ def _split_facts(
 
 def _sums(stats: Sequence[Mapping[str, Any]], field: str) -> list[int]:
     return [sum(column) for column in zip(*(shard[field] for shard in stats), strict=True)]
+
+
+def _views(source: Source, split: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The manifest's named subsets of one split; `keys` are all of its keys in order."""
+    named = [view for view in source.views if view.split == split]
+    if split == "val":
+        named.append(View(f"val{VIEW}", split, VIEW, frozenset(keys[:VIEW])))
+    return {
+        view.name: {
+            "split": split,
+            "official": view.official,
+            "keys": [key for key in keys if key in view.keys],
+        }
+        for view in named
+    }
 
 
 def _written_keys(plan: SplitPlan, stats: Sequence[Mapping[str, Any]]) -> list[str]:

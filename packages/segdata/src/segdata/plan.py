@@ -106,6 +106,7 @@ def made_with(source: Source, options: BuildOptions) -> dict[str, Any]:
         "labels": dict(source.labels),
         "options": {
             "year": source.year,
+            "protocol": source.protocol,
             "size": options.size,
             "val_size": options.val_size,
             "quality": options.quality,

@@ -104,8 +104,30 @@ class Split:
 
 
 @dataclass(frozen=True)
+class View:
+    """A named split: a part, or all, of one physical split.
+
+    Attributes:
+        name: such as `seg11valid`; never that of a physical split.
+        split: the physical split that all its samples are in.
+        official: images of the published split of that name.
+        keys: those that are in it; keys that no shard holds are passed over.
+    """
+
+    name: str
+    split: str
+    official: int
+    keys: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Source:
-    """A data set, opened: its splits by name and how it was labelled."""
+    """A data set, opened: its splits by name and how it was labelled.
+
+    Attributes:
+        protocol: which published rule made up the splits, where there are several; else "".
+        views: named splits within the physical ones.
+    """
 
     dataset: str
     year: int
@@ -113,6 +135,8 @@ class Source:
     splits: Mapping[str, Split]
     labels: Mapping[str, object]
     notes: Sequence[str] = field(default=())
+    protocol: str = ""
+    views: Sequence[View] = field(default=())
 
 
 def read(member: Member, key: str) -> bytes:

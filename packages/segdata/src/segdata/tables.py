@@ -11,12 +11,14 @@ Table = tuple[str, list[str], list[list[str]]]
 
 
 def build_tables(manifest: Mapping[str, Any], out: Path) -> Iterator[Table]:
-    """Images, shards and bytes a split; what was left out and why; pixels a class."""
+    """Images, shards and bytes a split; what was left out and why; subsets; pixels a class."""
     mark = " (generated data)" if manifest["synthetic"] else ""
     yield _splits(manifest, f"{manifest['dataset']} in {out}{mark}")
     left_out = list(_left_out(manifest["splits"]))
     if left_out:
         yield "Left out", ["why", "split", "images"], left_out
+    if manifest["views"]:
+        yield _views(manifest["views"])
     yield _classes(manifest)
 
 
@@ -44,6 +46,14 @@ def _left_out(splits: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, split in splits.items():
         for reason, entry in split["left_out"].items():
             yield [reason, name, f"{entry['count']:,}"]
+
+
+def _views(views: Mapping[str, Any]) -> Table:
+    rows = [
+        [name, view["split"], f"{len(view['keys']):,}", f"{view['official']:,}"]
+        for name, view in sorted(views.items())
+    ]
+    return "Named subsets", ["subset", "of split", "images", "official"], rows
 
 
 def _classes(manifest: Mapping[str, Any]) -> Table:

@@ -127,6 +127,7 @@ def open_voc(data: Path, year: int, classes: ClassSet, splits: Sequence[str]) ->
         splits=found,
         labels={"policy": "voc", "version": 1, "min_area": 0, "void_border": 0},
         notes=[note] if missing else [],
+        protocol="voc",
     )
 
 

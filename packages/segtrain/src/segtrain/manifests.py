@@ -54,6 +54,21 @@ class SplitRecord:
 
 
 @dataclass(frozen=True)
+class ViewRecord:
+    """A named subset of one physical split.
+
+    Attributes:
+        split: The physical split that holds its samples.
+        official: Samples in the published split of its name.
+        keys: Its samples, in order.
+    """
+
+    split: str
+    official: int
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """One data set of a shards directory.
 
@@ -62,7 +77,7 @@ class Manifest:
         synthetic: True for generated data.
         classes: The classes in the order of their ids, background first.
         splits: Physical splits by name.
-        views: Named subsets by name, each a tuple of keys.
+        views: Named subsets by name.
         sha256: Hash of the manifest's bytes, by which a resumed run knows its data again.
     """
 
@@ -70,7 +85,7 @@ class Manifest:
     synthetic: bool
     classes: tuple[ClassInfo, ...]
     splits: dict[str, SplitRecord]
-    views: dict[str, tuple[str, ...]]
+    views: dict[str, ViewRecord]
     sha256: str
 
 
@@ -120,6 +135,16 @@ def parse_split(name: str, record: dict[str, Any], options: dict[str, Any]) -> S
     )
 
 
+def parse_view(record: dict[str, Any], splits: dict[str, SplitRecord]) -> ViewRecord:
+    """Read one entry of the manifest's `views`.
+
+    Raises:
+        KeyError: If it lies in a split that the manifest does not have.
+    """
+    split = splits[record["split"]].name
+    return ViewRecord(split, int(record["official"]), tuple(str(key) for key in record["keys"]))
+
+
 def parse_manifest(plain: dict[str, Any], path: Path, sha256: str) -> Manifest:
     """Turn a manifest's JSON into a `Manifest`.
 
@@ -139,7 +164,7 @@ def parse_manifest(plain: dict[str, Any], path: Path, sha256: str) -> Manifest:
             synthetic=bool(plain["synthetic"]),
             classes=parse_classes(plain["classes"], path),
             splits=splits,
-            views={name: tuple(keys) for name, keys in plain["views"].items()},
+            views={name: parse_view(record, splits) for name, record in plain["views"].items()},
             sha256=sha256,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

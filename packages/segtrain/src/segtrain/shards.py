@@ -6,7 +6,7 @@ import tarfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -344,13 +344,16 @@ class Shards:
         if split in manifest.splits:
             return self.load([(manifest, manifest.splits[split])])
         if split in manifest.views:
-            everything = self.load([(manifest, s) for s in manifest.splits.values()])
-            return select_keys(everything, manifest.views[split], f"{manifest.dataset}: {split}")
+            view = manifest.views[split]
+            whole = self.load([(manifest, manifest.splits[view.split])])
+            part = select_keys(whole, view.keys, f"{manifest.dataset}: {split}")
+            return replace(part, official=view.official)
         return None
 
     def view_keys(self, dataset: str, view: str) -> tuple[str, ...] | None:
         """The keys of a data set's named subset, None where it has none of that name."""
-        return next((m.views.get(view) for m in self.manifests if m.dataset == dataset), None)
+        found = (m.views[view] for m in self.manifests if m.dataset == dataset and view in m.views)
+        return next((record.keys for record in found), None)
 
 
 def select_keys(samples: SampleSet, keys: Sequence[str], where: str) -> SampleSet:

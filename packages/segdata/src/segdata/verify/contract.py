@@ -113,6 +113,14 @@ class Split(Struct, frozen=True):
     sources: list[Source]
 
 
+class View(Struct, frozen=True):
+    """A named subset of one physical split."""
+
+    split: SplitName
+    official: Count
+    keys: list[str]
+
+
 class Class(Struct, frozen=True):
     """A row of the class table."""
 
@@ -134,6 +142,7 @@ class Options(Struct, frozen=True):
     """The options of a build that decide its bytes."""
 
     year: int
+    protocol: str
     size: Count
     val_size: Count
     quality: Annotated[int, Meta(ge=1, le=100)]
@@ -156,7 +165,7 @@ class Manifest(Struct, frozen=True):
     seed: int
     versions: dict[str, str]
     splits: dict[SplitName, Split]
-    views: dict[str, list[str]]
+    views: dict[str, View]
     complete: bool
 
     @property

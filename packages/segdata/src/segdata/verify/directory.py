@@ -249,24 +249,31 @@ def _check_views(manifest: Manifest, checks: Checks, log: Log) -> None:
             if len(check.keys) != shard.samples:
                 return  # a damaged shard has its own finding; its keys are unknown
             split_of |= dict.fromkeys(check.keys, name)
-    for view, keys in manifest.views.items():
-        field = f"views.{view}"
-        if len(set(keys)) != len(keys):
-            log.add("manifest-views", f"{field}: expected each key once, found some twice")
-        unknown = [key for key in keys if key not in split_of]
-        if unknown:
-            detail = f"{field}: expected keys of the shards, found {unknown[0]}"
-            log.add("manifest-views", f"{detail} ({len(unknown)} unknown keys)")
-        belongs = next((name for name in manifest.splits if view.startswith(name)), None)
-        astray = [key for key in keys if belongs and split_of.get(key, belongs) != belongs]
-        if astray:
-            detail = f"{field}: expected keys of {belongs}, found {astray[0]}"
-            log.add("manifest-views", f"{detail} ({len(astray)} such keys)")
+    for name, view in manifest.views.items():
+        _check_view(name, view, split_of, log)
     if "val" in checks:
         samples = sum(name == "val" for name in split_of.values())
         expected = min(contract.VIEW_SAMPLES, samples)
-        found = len(manifest.views.get("val100", ()))
+        val100 = manifest.views.get("val100")
+        found = len(val100.keys) if val100 else 0
         log.compare("manifest-views", "keys in views.val100", expected, found)
+
+
+def _check_view(name: str, view: contract.View, split_of: Mapping[str, str], log: Log) -> None:
+    """A view's keys are samples of its one split, each once; `split_of` has every sample's."""
+    field = f"views.{name}"
+    if name in ("train", "val"):
+        log.add("manifest-views", f"{field}: expected another name than a physical split's")
+    if len(set(view.keys)) != len(view.keys):
+        log.add("manifest-views", f"{field}: expected each key once, found some twice")
+    unknown = [key for key in view.keys if key not in split_of]
+    if unknown:
+        detail = f"{field}: expected keys of the shards, found {unknown[0]}"
+        log.add("manifest-views", f"{detail} ({len(unknown)} unknown keys)")
+    astray = [key for key in view.keys if split_of.get(key, view.split) != view.split]
+    if astray:
+        detail = f"{field}: expected keys of {view.split} alone, found {astray[0]}"
+        log.add("manifest-views", f"{detail} ({len(astray)} such keys)")
 
 
 def check_keys(manifests: Sequence[Manifest], checks: Mapping[str, Checks], log: Log) -> None:
