@@ -85,7 +85,8 @@ def test_output_off_a_terminal_is_plain(segdata: "Command", small: Path, tmp_pat
     assert rows[heads[0]][:4] == ["split", "images", "in the source", "official"]
     assert rows[heads[0] + 1][:4] == ["train", "4", "5", "118,287"]
     assert rows[heads[1] + 1] == ["objects of at most 1000 px", "train", "1"]
-    assert [row[0] for row in rows[heads[2] + 1 :]][:2] == ["0 background", "1 aeroplane"]
+    assert rows[heads[2] + 1] == ["val100", "val", "3", "100"]
+    assert [row[0] for row in rows[heads[3] + 1 :]][:2] == ["0 background", "1 aeroplane"]
 
 
 def test_notes_go_to_stderr(segdata: "Command", small: Path, tmp_path: Path) -> None:
