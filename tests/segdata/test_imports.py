@@ -36,7 +36,7 @@ runner = CliRunner()
 for arguments in ([], *([name] for name in names)):
     result = runner.invoke(app, [*arguments, "--help"])
     assert result.exit_code == 0 and "Usage: " in result.output, result.output
-heavy = {FORBIDDEN} | {{"numpy", "PIL", "pycocotools", "msgspec", "filelock"}}
+heavy = {FORBIDDEN} | {{"numpy", "PIL", "pycocotools", "msgspec", "filelock", "jinja2"}}
 print(*names, sorted(heavy & set(sys.modules)))
 """
     assert run(code) == "build-coco build-voc show toy verify-masks []"

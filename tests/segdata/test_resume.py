@@ -113,7 +113,7 @@ def check_resumed(
     assert before.items() <= finished(out).items()
 
 
-@pytest.mark.parametrize("moment", [1, 2, 3, 11, 24, 25, 26])
+@pytest.mark.parametrize("moment", [1, 2, 3, 11, 24, 25, 26, 27])
 def test_a_killed_build_resumes(
     segdata: "Command",
     small: Path,
@@ -134,8 +134,8 @@ def test_a_killed_build_resumes(
 
 
 def test_moments_cover_the_build(whole: dict[str, bytes]) -> None:
-    """The moments above are the files of eight shards, then the manifest and info.json."""
-    assert len(whole) == 8 * 3 + 2
+    """The moments are the files of eight shards, then the manifest, info.json and the card."""
+    assert len(whole) == 8 * 3 + 3
 
 
 @pytest.mark.parametrize("moment", [1, 5, 25])

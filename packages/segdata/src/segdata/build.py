@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from segdata import engine, shards
+from segdata import card, engine, shards
 from segdata.classes import IGNORE, ClassSet
 from segdata.errors import OutputError, SourceError
 from segdata.plan import (
@@ -171,6 +171,7 @@ def _finish(
     with FileLock(options.out / ".info.lock"):
         shards.sweep(options.out, "info.json")
         shards.write_info(options.out)
+        card.write_card(options.out)
     return manifest
 
 

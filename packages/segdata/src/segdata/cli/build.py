@@ -172,7 +172,7 @@ def _options(*, workers: int, **rest: Any) -> "BuildOptions":  # noqa: ANN401 - 
 
 
 def _build(source: "Source", options: "BuildOptions") -> None:
-    from segdata import terminal
+    from segdata import card, terminal
     from segdata.build import build
     from segdata.tables import build_tables
 
@@ -182,3 +182,5 @@ def _build(source: "Source", options: "BuildOptions") -> None:
         manifest = build(source, options, progress)
     for table in build_tables(manifest, options.out):
         terminal.print_table(*table)
+    if not card.is_ours(options.out / card.NAME):
+        terminal.print_note(card.EDITED)
