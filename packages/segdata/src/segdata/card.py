@@ -98,7 +98,16 @@ def _facts(manifests: Manifests) -> dict[str, Any]:
         "warnings": list(provenance.warnings(manifests)),
         "splits": splits,
         "example_split": splits[0]["split"],
-        "views": list(dict.fromkeys(view for m in several for view in m["views"])),
+        "views": [
+            {
+                "name": name,
+                "dataset": dataset,
+                "split": view["split"],
+                "count": f"{len(view['keys']):,}",
+            }
+            for dataset, manifest in manifests.items()
+            for name, view in sorted(manifest["views"].items())
+        ],
         "ignore": several[0]["ignore_index"],
         "columns": [f"{row['dataset']} {row['split']}" for row in splits],
         "classes": _classes(manifests),

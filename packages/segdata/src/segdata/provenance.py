@@ -167,6 +167,7 @@ def _flags(manifest: Manifest, kind: str) -> Iterator[tuple[str, object]]:
         "year": {"voc": 2012, "coco": 2017}[kind],
         "min_area": MIN_AREA,
         "void_border": 0,
+        "protocol": {"voc": "voc", "coco": ""}[kind],
     }
     if manifest["synthetic"]:
         yield "--data", "toy/"
