@@ -4,6 +4,7 @@ import io
 import pickle
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,8 +40,13 @@ trees = st.dictionaries(
 
 
 def contents(archive: Archive) -> dict[str, bytes]:
-    """Every member read."""
-    return {name: member.read() for name, member in archive.members.items()}
+    """Every member read, whole and in parts."""
+    read = {name: member.read() for name, member in archive.members.items()}
+    for name, member in archive.members.items():
+        parts = member.parts()
+        assert b"".join(parts) == read[name]
+        assert (parts.size, parts.crc32) == (len(read[name]), zlib.crc32(read[name]))
+    return read
 
 
 @contextmanager
@@ -124,6 +130,8 @@ def test_a_changed_byte_in_a_zip_is_found(make: "Make", position: int, flip: int
         path.write_bytes(data)
         archive = open_archive(path)
         assert archive["a/one.txt"].read() == MEMBERS["a/one.txt"]
+        with pytest.raises(SourceError, match="damaged"):
+            list(archive["a/b/two.bin"].parts())
         with pytest.raises(SourceError, match="damaged") as error:
             archive["a/b/two.bin"].read()
         assert "member a/b/two.bin" in str(error.value.where)
@@ -139,6 +147,8 @@ def test_damaged_packed_data_is_found(make: "Make", tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(SourceError, match="cannot be read"):
         open_archive(path)["a/one.txt"].read()
+    with pytest.raises(SourceError, match="cannot be read"):
+        list(open_archive(path)["a/one.txt"].parts())
 
 
 def test_large_and_streamed_zips_are_read(tmp_path: Path) -> None:
@@ -201,8 +211,9 @@ def test_a_change_after_indexing_is_found(make: "Make", tmp_path: Path, kind: st
     member = open_archive(path)["a/b/two.bin"]
     victim = path / "a/b/two.bin" if kind == "folder" else path
     victim.write_bytes(victim.read_bytes()[:100])
-    with pytest.raises(SourceError, match=r"cannot be read|cut short or has changed") as error:
-        member.read()
+    for read in (member.read, lambda: list(member.parts())):
+        with pytest.raises(SourceError, match=r"cannot be read|cut short or has changed") as error:
+            read()
     assert "two.bin" in str(error.value.where)
     victim.unlink()
     with pytest.raises(SourceError, match="cannot be read"):

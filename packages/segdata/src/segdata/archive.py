@@ -11,26 +11,31 @@ import os
 import shutil
 import stat
 import struct
+import sys
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
+from segdata import zipdirectory
 from segdata.errors import SourceError
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and the extra field
 GZIP = b"\x1f\x8b"
 COPIED = 1 << 20  # bytes at a time
+PART = 1 << 20  # bytes of a member that is read in parts
 BROKEN = "fetch or copy the archive again; its size and checksum should equal the official ones"
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True, gc=False):
     """One file of an archive or a folder: small, picklable, readable from any process.
 
     Attributes:
@@ -56,7 +61,7 @@ class Member:
     @property
     def basename(self) -> str:
         """The name without folders."""
-        return PurePosixPath(self.name).name
+        return self.name.rpartition("/")[2]
 
     @property
     def where(self) -> str:
@@ -73,40 +78,118 @@ class Member:
         try:
             data = self._unpacked()
         except (OSError, zlib.error, struct.error) as error:
-            raise SourceError(
-                "an archive's member cannot be read", where=self.where, found=error, advice=BROKEN
-            ) from error
-        if len(data) != self.size:
+            raise self.unreadable(error) from error
+        self.check(len(data), zlib.crc32(data) if self.crc32 >= 0 else -1)
+        return data
+
+    def parts(self) -> "Parts":
+        """The member's content in parts, for one that need not be in memory whole."""
+        return Parts(self)
+
+    def unreadable(self, error: Exception) -> SourceError:
+        """The error that says so."""
+        return SourceError(
+            "an archive's member cannot be read", where=self.where, found=error, advice=BROKEN
+        )
+
+    def check(self, size: int, crc32: int) -> None:
+        """Compare what was read with what the archive says.
+
+        Raises:
+            SourceError: it was cut short, has changed or is damaged.
+        """
+        if size != self.size:
             raise SourceError(
                 "an archive's member is cut short or has changed",
                 where=self.where,
                 expected=f"{self.size:,} bytes",
-                found=f"{len(data):,} bytes",
+                found=f"{size:,} bytes",
                 advice=BROKEN,
             )
-        if self.crc32 >= 0 and zlib.crc32(data) != self.crc32:
+        if self.crc32 >= 0 and crc32 != self.crc32:
             raise SourceError(
                 "an archive's member is damaged",
                 where=self.where,
                 expected=f"CRC-32 {self.crc32:08x}",
-                found=f"{zlib.crc32(data):08x}",
+                found=f"{crc32:08x}",
                 advice=BROKEN,
             )
-        return data
 
     def _unpacked(self) -> bytes:
         if self.offset < 0:
             return Path(self.path).read_bytes()
-        with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 - pathlib's costs twice
-            file.seek(self.offset)
-            if self.packed < 0:
-                return file.read(self.size)
-            signature, name, extra = ZIP_LOCAL_HEADER.unpack(file.read(ZIP_LOCAL_HEADER.size))
-            if signature != b"PK\x03\x04":
-                raise OSError("no member begins where the zip's directory says")
-            file.seek(name + extra, os.SEEK_CUR)
-            data = file.read(self.packed)
+        with self.opened() as file:
+            data = file.read(self.size if self.packed < 0 else self.packed)
         return zlib.decompress(data, -zlib.MAX_WBITS) if self.method == DEFLATED else data
+
+    @contextmanager
+    def opened(self) -> Iterator[FileIO]:
+        """Its file or archive, at the first byte of what is stored of it.
+
+        Raises:
+            OSError: it is not there any more.
+            struct.error: likewise.
+        """
+        with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 - pathlib's costs twice
+            file.seek(max(0, self.offset))
+            if self.packed >= 0:
+                signature, name, extra = ZIP_LOCAL_HEADER.unpack(file.read(ZIP_LOCAL_HEADER.size))
+                if signature != b"PK\x03\x04":
+                    raise OSError("no member begins where the zip's directory says")
+                file.seek(name + extra, os.SEEK_CUR)
+            yield file
+
+
+class Parts:
+    """A member's content in parts of some MiB, to be taken once.
+
+    Attributes:
+        size: bytes taken so far.
+        crc32: CRC-32 of them.
+    """
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self.size = self.crc32 = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The parts.
+
+        Raises:
+            SourceError: as `Member.read`; a wrong checksum is known after the last part only.
+        """
+        try:
+            for part in self._inflated() if self._member.method == DEFLATED else self._stored():
+                self.size += len(part)
+                if self.size > self._member.size:
+                    break
+                self.crc32 = zlib.crc32(part, self.crc32)
+                yield part
+        except (OSError, zlib.error, struct.error) as error:
+            raise self._member.unreadable(error) from error
+        self._member.check(self.size, self.crc32)
+
+    def _stored(self, size: int = PART) -> Iterator[bytes]:
+        """What is stored of the member, in parts of at most `size` bytes."""
+        member = self._member
+        left = member.size if member.packed < 0 else member.packed
+        if member.offset < 0:
+            left = sys.maxsize  # a file may have grown, which is to be noticed
+        with member.opened() as file:
+            while part := file.read(min(left, size)):
+                left -= len(part)
+                yield part
+
+    def _inflated(self) -> Iterator[bytes]:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        for packed in self._stored(PART // 4):
+            data = packed
+            while data and not inflater.eof:
+                if part := inflater.decompress(data, PART):
+                    yield part
+                data = inflater.unconsumed_tail
+        if not inflater.eof:
+            yield inflater.flush()
 
 
 @dataclass(frozen=True)
@@ -195,24 +278,14 @@ def _files(folder: Path) -> Iterable[Path]:
 
 
 def _zip_members(path: Path) -> dict[str, Member]:
-    members = {}
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if info.is_dir():
-                continue
-            if info.compress_type not in (STORED, DEFLATED) or info.flag_bits & 1:
-                raise zipfile.BadZipFile(
-                    f"member {info.filename} is encrypted or packed by method {info.compress_type}"
-                )
-            members[info.filename] = Member(
-                str(path),
-                info.filename,
-                info.file_size,
-                info.header_offset,
-                info.compress_size,
-                info.compress_type,
-                info.CRC,
+    shown, members = str(path), {}
+    for entry in zipdirectory.entries(path):
+        if entry.method not in (STORED, DEFLATED) or entry.encrypted:
+            raise zipfile.BadZipFile(
+                f"member {entry.name} is encrypted or packed by method {entry.method}"
             )
+        name, size, offset, packed, method, crc32, _ = entry
+        members[name] = Member(shown, name, size, offset, packed, method, crc32)
     return members
 
 

@@ -1,14 +1,19 @@
 """MS-COCO: images and instance annotations as a source of regions.
 
-Annotations are read into slim structs; an object's outline stays raw JSON until a worker needs it.
-pycocotools' rasteriser turns outlines into pixels.
+Of the annotations an index is made: per image the raw JSON of the chosen classes' outlines, which
+stays raw until a worker needs it. pycocotools' rasteriser turns outlines into pixels.
 """
 
+import gc
 import hashlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,7 @@ from numpy.typing import NDArray
 from segdata.archive import Archive, Member, locate, open_archive
 from segdata.classes import ClassSet
 from segdata.errors import SampleError, SourceError
+from segdata.jsontext import JsonText
 from segdata.labels import LabelPolicy
 from segdata.samples import Loaded, Source, SourceFile, Split, read
 
@@ -35,6 +41,7 @@ DOWNLOADS = {
     "annotations_trainval2014": "0.24 GB",
 }
 HOST = "http://images.cocodataset.org"
+ENCODER = msgspec.json.Encoder()
 SLACK = 1.0  # pixels that a point may lie outside the image: annotators' rounding, not a defect
 
 
@@ -59,16 +66,15 @@ class CocoImage(msgspec.Struct, gc=False):
 
 
 class Instances(msgspec.Struct, gc=False):
-    """An `instances_*.json`, as far as masks need it."""
+    """An `instances_*.json`, as far as masks of the chosen classes need it.
+
+    Attributes:
+        chosen: annotations of chosen classes by image, in file order.
+    """
 
     images: list[CocoImage]
-    annotations: list[CocoAnnotation]
-    info: Any = None
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether the file calls itself generated."""
-        return isinstance(self.info, dict) and self.info.get("synthetic") is True
+    chosen: dict[int, list[CocoAnnotation]]
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,12 +100,11 @@ class CocoRegion:
         return pixels
 
 
-@dataclass(frozen=True, slots=True)
-class CocoSample:
+class CocoSample(msgspec.Struct, frozen=True, gc=False):
     """One COCO image with its annotations of the chosen classes, in file order.
 
     Attributes:
-        outlines: class id, whether it is a crowd, annotation id and raw JSON outline of each.
+        of_coco: class id by category id.
     """
 
     key: str
@@ -108,7 +113,8 @@ class CocoSample:
     folder: str
     height: int
     width: int
-    outlines: tuple[tuple[int, bool, int, msgspec.Raw], ...]
+    annotations: Sequence[CocoAnnotation]
+    of_coco: Mapping[int, int]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -118,11 +124,8 @@ class CocoSample:
     @property
     def fingerprint(self) -> str:
         """Sizes of the image and a hash of its annotations."""
-        digest = hashlib.blake2b(digest_size=16)
-        for class_id, crowd, annotation, outline in self.outlines:
-            digest.update(f"{class_id} {crowd} {annotation} ".encode())
-            digest.update(outline)
-        return f"{self.image.size} {self.height}x{self.width} {digest.hexdigest()}"
+        digest = hashlib.blake2b(ENCODER.encode(self.annotations), digest_size=16).hexdigest()
+        return f"{self.image.size} {self.height}x{self.width} {digest}"
 
     def regions(self) -> tuple[CocoRegion, ...]:
         """Its objects and crowds, run-length encoded.
@@ -131,8 +134,8 @@ class CocoSample:
             SampleError: an outline is no polygon or run-length mask of this image.
         """
         return tuple(
-            CocoRegion(class_id, crowd, self._rle(annotation, outline))
-            for class_id, crowd, annotation, outline in self.outlines
+            CocoRegion(self.of_coco[note.category_id], bool(note.iscrowd), self._rle(note))
+            for note in self.annotations
         )
 
     def load(self) -> Loaded:
@@ -141,18 +144,18 @@ class CocoSample:
         files = (SourceFile.of(f"{self.folder}/{self.image.basename}", image),)
         return Loaded(image, self.height, self.width, files, regions=self.regions())
 
-    def _rle(self, annotation: int, outline: msgspec.Raw) -> Mapping[str, Any]:
+    def _rle(self, annotation: CocoAnnotation) -> Mapping[str, Any]:
         from pycocotools import mask as rasteriser
 
         try:
-            segmentation = msgspec.json.decode(outline)
+            segmentation = msgspec.json.decode(annotation.segmentation)
             problem = outline_problem(segmentation, self.height, self.width)
         except (ValueError, RecursionError) as error:
             problem = "JSON", str(error)
         if problem:
             raise SampleError(
                 "an annotation cannot be drawn",
-                where=f"annotation {annotation} of image {self.source_id} ({self.folder})",
+                where=f"annotation {annotation.id} of image {self.source_id} ({self.folder})",
                 expected=problem[0],
                 found=problem[1],
                 advice="correct the annotation file, or leave the sample out with --on-error skip",
@@ -231,11 +234,24 @@ def open_coco(
     found = {}
     for split in splits:
         name = f"{split}{year}"
-        images = open_archive(_locate(data, year, name, name))
-        instances, file = _instances(annotations, name)
+        with _no_garbage():
+            images = open_archive(_locate(data, year, name, name))
+            instances, file = _instances(annotations, name, classes)
+            found[split] = _split(images, instances, file, year, split, classes, policy)
         synthetic |= instances.synthetic
-        found[split] = _split(images, instances, file, year, split, classes, policy)
     return Source(f"coco{year}", year, synthetic, found, policy.record())
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Spare the search for unused cycles while hundreds of thousands of records come into being."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _locate(data: Path, year: int, archive: str, folder: str) -> Path:
@@ -250,21 +266,59 @@ def _locate(data: Path, year: int, archive: str, folder: str) -> Path:
     )
 
 
-def _instances(annotations: Archive, name: str) -> tuple[Instances, SourceFile]:
-    """The parsed `instances_<name>.json` and what was read for it."""
+def _instances(archive: Archive, name: str, classes: ClassSet) -> tuple[Instances, SourceFile]:
+    """The index of `instances_<name>.json` and what was read for it."""
     file = f"instances_{name}.json"
-    member = annotations[f"annotations/{file}" if f"annotations/{file}" in annotations else file]
-    data = member.read()
+    member = archive[f"annotations/{file}" if f"annotations/{file}" in archive else file]
+    parts = member.parts()
     try:
-        parsed = msgspec.json.decode(data, type=Instances)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        instances = _index(JsonText(_ahead(iter(parts))), classes)
+    except (ValueError, RecursionError) as error:
         raise SourceError(
             "an annotation file is not COCO's instances JSON",
             where=member.where,
             expected="images and annotations as COCO documents them",
             found=error,
         ) from error
-    return parsed, SourceFile.of(f"annotations/{file}", data)
+    return instances, SourceFile(f"annotations/{file}", parts.size, parts.crc32)
+
+
+def _ahead(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The same parts, each read and unpacked in a thread while the one before it is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, parts, None)
+        while (part := coming.result()) is not None:
+            coming = thread.submit(next, parts, None)
+            yield part
+
+
+def _index(text: JsonText, classes: ClassSet) -> Instances:
+    """The members of an instances file that masks need.
+
+    Raises:
+        ValueError: it is none.
+        RecursionError: it is nested too deeply.
+    """
+    images: list[CocoImage] | None = None
+    chosen: defaultdict[int, list[CocoAnnotation]] | None = None
+    info: Any = None
+    for name in text.keys():  # noqa: SIM118 - no dictionary: each key must be read once
+        if name == "images":
+            images = [image for some in text.records(CocoImage) for image in some]
+        elif name == "annotations":
+            chosen = defaultdict(list)
+            for some in text.records(CocoAnnotation):
+                for annotation in some:
+                    if annotation.category_id in classes.of_coco:
+                        annotation.segmentation = annotation.segmentation.copy()
+                        chosen[annotation.image_id].append(annotation)
+        elif name == "info":
+            info = msgspec.json.decode(text.value())
+        else:
+            text.value()
+    if images is None or chosen is None:
+        raise ValueError(f"it has no list of {'images' if images is None else 'annotations'}")
+    return Instances(images, chosen, isinstance(info, dict) and info.get("synthetic") is True)
 
 
 def _split(
@@ -276,27 +330,24 @@ def _split(
     classes: ClassSet,
     policy: LabelPolicy,
 ) -> Split:
-    _refuse_repeated(instances, file)
     files = _by_basename(images, f"{split}{year}")
-    chosen = _by_image(instances, classes)
-    known = {image.id for image in instances.images}
-    broken = [(str(i), _unknown_image(i, file)) for i in sorted(chosen.keys() - known)]
+    records = sorted(instances.images, key=lambda record: record.id)
+    _refuse_repeated(records, file)
+    unknown = instances.chosen.keys() - {image.id for image in records}
+    broken = [(str(i), _unknown_image(i, file)) for i in sorted(unknown)]
     samples: list[CocoSample] = []
     left_out: list[tuple[str, str]] = []
-    for image in sorted(instances.images, key=lambda record: record.id):
-        of_image = chosen.get(image.id, [])
-        reason = policy.rejects_annotations(
-            split, sum(a.area for a in of_image), sum(not a.iscrowd for a in of_image)
-        )
+    for image in records:
+        annotations = instances.chosen.get(image.id, [])
+        # rounded once, so that no version of Python's `sum` decides
+        area = math.fsum([annotation.area for annotation in annotations])
+        objects = sum([not annotation.iscrowd for annotation in annotations])
+        reason = policy.rejects_annotations(split, area, objects)
         if reason:
             left_out.append((str(image.id), reason))
         elif image.file_name not in files:
             broken.append((str(image.id), _missing_file(image, images)))
         else:
-            outlines = tuple(
-                (classes.of_coco[a.category_id], bool(a.iscrowd), a.id, a.segmentation)
-                for a in of_image
-            )
             samples.append(
                 CocoSample(
                     f"coco{year}_{image.id:012d}",
@@ -305,15 +356,16 @@ def _split(
                     f"{split}{year}",
                     image.height,
                     image.width,
-                    outlines,
+                    annotations,
+                    classes.of_coco,
                 )
             )
-    return Split(samples, len(known), OFFICIAL[year][split], left_out, broken, [file])
+    return Split(samples, len(records), OFFICIAL[year][split], left_out, broken, [file])
 
 
-def _refuse_repeated(instances: Instances, file: SourceFile) -> None:
-    counts = Counter(image.id for image in instances.images)
-    repeated = [image_id for image_id, count in counts.items() if count > 1]
+def _refuse_repeated(records: Sequence[CocoImage], file: SourceFile) -> None:
+    """Refuse two records of one id among `records`, which are sorted by it."""
+    repeated = sorted({a.id for a, b in pairwise(records) if a.id == b.id})
     if repeated:
         raise SourceError(
             "an annotation file lists an image more than once",
@@ -326,17 +378,12 @@ def _refuse_repeated(instances: Instances, file: SourceFile) -> None:
 
 def _by_basename(images: Archive, folder: str) -> dict[str, Member]:
     """Members by name without folders; one in COCO's own folder goes before a namesake."""
-    members = sorted(images.members.values(), key=lambda m: m.name == f"{folder}/{m.basename}")
-    return {member.basename: member for member in members}
-
-
-def _by_image(instances: Instances, classes: ClassSet) -> dict[int, list[CocoAnnotation]]:
-    """The annotations of the chosen classes by image, in file order."""
-    chosen: dict[int, list[CocoAnnotation]] = {}
-    for annotation in instances.annotations:
-        if annotation.category_id in classes.of_coco:
-            chosen.setdefault(annotation.image_id, []).append(annotation)
-    return chosen
+    found = {member.basename: member for member in images.members.values()}
+    own = f"{folder}/"
+    for name, member in images.members.items():
+        if name.startswith(own) and "/" not in name[len(own) :]:
+            found[member.basename] = member
+    return found
 
 
 def _unknown_image(image_id: int, file: SourceFile) -> SampleError:

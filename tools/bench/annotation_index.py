@@ -1,0 +1,203 @@
+"""Time and memory to index COCO's annotations, against `pycocotools.coco.COCO`.
+
+    .venv/bin/python tools/bench/annotation_index.py --data FOLDER [--repeats 3]
+
+FOLDER holds the official annotation archive, or a sample of it. Its real records are multiplied,
+under new ids and in mixed order, to a file of train2017's size. Then fresh processes take turns:
+`open_coco` as a build uses it (from the zip and from the unpacked file, the directory of 118,287
+image members included) and `COCO` (from the unpacked file, which is all that it reads). Medians
+are printed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+IMAGES, ANNOTATIONS = 118_287, 860_001  # of instances_train2017.json
+FILE = "annotations/instances_train2017.json"
+SUBJECTS = {"segdata, zip": "zip", "segdata, file": "plain", "pycocotools": "plain"}
+
+
+def templates(data: Path) -> tuple[list[dict[str, Any]], list[tuple[int, str, str]]]:
+    """Real image records, and annotations as (place of its image, JSON before and after its id)."""
+    from segdata.archive import open_archive
+
+    folder = data / "annotations_trainval2017.zip"
+    archive = open_archive(folder if folder.exists() else data)
+    images: list[dict[str, Any]] = []
+    annotations = []
+    for split in ("train", "val"):
+        document = json.loads(archive[f"annotations/instances_{split}2017.json"].read())
+        places = {image["id"]: len(images) + i for i, image in enumerate(document["images"])}
+        images += document["images"]
+        for note in document["annotations"]:
+            fields = [f'"{k}": {json.dumps(note[k], separators=(",", ":"))}' for k in
+                      ("segmentation", "area", "iscrowd", "bbox", "category_id")]  # fmt: skip
+            before, after = ",".join(fields[:3]), ",".join(fields[3:])
+            annotations.append((places[note["image_id"]], before, after))
+    return images, annotations
+
+
+def instances(data: Path, count: int, wanted: int) -> Iterator[str]:
+    """The text of the multiplied file, in parts."""
+    images, annotations = templates(data)
+    yield '{"info": {"description": "real records multiplied"},"licenses": [],"images": ['
+    for i in range(count):
+        record = images[i % len(images)] | {"id": i + 1, "file_name": f"{i + 1:012d}.jpg"}
+        yield ("," if i else "") + json.dumps(record, separators=(",", ": "))
+    yield '],"annotations": ['
+    copies = -(-count // len(images))
+    order = np.random.default_rng(0).permutation(len(annotations) * copies)
+    written = 0
+    for number in order.tolist():
+        copy, template = divmod(number, len(annotations))
+        place, before, after = annotations[template]
+        image = copy * len(images) + place + 1
+        if image > count or written == wanted:
+            continue
+        written += 1
+        comma = "," if written > 1 else ""
+        yield f'{comma}{{{before},"image_id": {image},{after},"id": {number + 1}}}'
+    yield '],"categories": []}'
+
+
+def make(data: Path, folder: Path, images: int, annotations: int) -> Path:
+    """The file, its zip, and a zip of as many (empty) images as it lists; returns the file."""
+    file = folder / "plain" / FILE
+    file.parent.mkdir(parents=True)
+    (folder / "zip").mkdir()
+    with file.open("w") as target:
+        target.writelines(instances(data, images, annotations))
+    with zipfile.ZipFile(
+        folder / "zip" / "annotations_trainval2017.zip", "w", zipfile.ZIP_DEFLATED
+    ) as packed:
+        packed.write(file, FILE)
+    with zipfile.ZipFile(folder / "zip" / "train2017.zip", "w") as stored:
+        for i in range(images):
+            stored.writestr(f"train2017/{i + 1:012d}.jpg", b"")
+    os.link(folder / "zip" / "train2017.zip", folder / "plain" / "train2017.zip")
+    return file
+
+
+def index_with_segdata(folder: Path) -> int:
+    """What a build does before it plans; returns the samples."""
+    from segdata.classes import ClassSet
+    from segdata.coco import open_coco
+    from segdata.labels import LabelPolicy
+
+    source = open_coco(folder, 2017, ClassSet.parse("voc"), ["train"], LabelPolicy())
+    return len(source.splits["train"].samples)
+
+
+def index_with_pycocotools(folder: Path) -> int:
+    """The peer's index; returns its images."""
+    from pycocotools.coco import COCO
+
+    return len(COCO(folder / FILE).imgs)
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held, MiB.
+
+    Linux keeps the peak of whoever started a program in its `ru_maxrss`, not in its `VmHWM`.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def child(subject: str, folder: Path) -> None:
+    """Index once, in this fresh process, and print what it took as JSON."""
+    import pycocotools.coco  # noqa: F401 - its import is no part of the index
+
+    import segdata.coco  # noqa: F401 - likewise
+
+    work: Callable[[Path], int]
+    work = index_with_pycocotools if subject == "pycocotools" else index_with_segdata
+    before = peak_memory()
+    wall, cpu = time.perf_counter(), time.process_time()
+    count = work(folder)
+    seconds, busy = time.perf_counter() - wall, time.process_time() - cpu
+    found = {"wall": seconds, "cpu": busy, "peak": peak_memory(), "before": before, "count": count}
+    print(json.dumps(found))
+
+
+def measure(subject: str, folder: Path) -> dict[str, float]:
+    """One run in a fresh process."""
+    command = [sys.executable, __file__, "--child", subject, "--data", folder]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+def report(runs: dict[str, list[dict[str, float]]]) -> None:
+    """Print medians, spread and ratios to the peer."""
+    fields = ("wall", "cpu", "peak")
+    medians = {
+        subject: {field: statistics.median(run[field] for run in of) for field in fields}
+        for subject, of in runs.items()
+    }
+    peer = medians["pycocotools"]
+    print("subject         wall s (min-max)       CPU s  peak MiB  (before)   wall    CPU  memory")
+    for subject, of in runs.items():
+        median = medians[subject]
+        low, high = (pick(run["wall"] for run in of) for pick in (min, max))
+        ratios = [median[field] / peer[field] for field in fields]
+        print(
+            f"{subject:13} {median['wall']:8.2f} ({low:.2f}-{high:.2f})  {median['cpu']:8.2f}"
+            f"  {median['peak']:8.0f}  {of[0]['before']:8.0f}"
+            f"  1/{1 / ratios[0]:<5.1f} 1/{1 / ratios[1]:<5.1f} 1/{1 / ratios[2]:<5.1f}"
+        )
+
+
+def main() -> None:
+    """Make the file, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--annotations", type=int, default=ANNOTATIONS)
+    parser.add_argument("--keep", type=Path, help="make the files here and leave them")
+    parser.add_argument("--child", choices=SUBJECTS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        child(given.child, given.data)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.keep or Path(temporary)
+        file = folder / "plain" / FILE
+        if not file.exists():
+            make(given.data, folder, given.images, given.annotations)
+        runs: dict[str, list[dict[str, float]]] = {subject: [] for subject in SUBJECTS}
+        for _ in range(given.repeats):
+            for subject, kind in SUBJECTS.items():
+                runs[subject].append(measure(subject, folder / kind))
+        versions = [f"{name} {version(name)}" for name in ("pycocotools", "msgspec", "numpy")]
+        machine = (
+            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        )
+        print(f"{machine}, {', '.join(versions)}")
+        print(f"{file.stat().st_size / 1e6:,.0f} MB, median of {given.repeats} runs each")
+        report(runs)
+
+
+if __name__ == "__main__":
+    main()
