@@ -1,4 +1,4 @@
-"""Sources in miniature: a VOC tar and COCO zips of a few images under the official names."""
+"""Sources in miniature: VOC, SBD and COCO of a few images under the official names."""
 
 import io
 import json
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as rasteriser
+from scipy.io import savemat
+from scipy.sparse import csc_matrix
 
 NAMES = ["person", "dog", "sofa"]  # VOC's ids 15, 12, 18; COCO's 1, 18, 63
 VOC_IDS = {15: 1, 12: 2, 18: 3, 255: 255}
@@ -22,6 +24,10 @@ VOC = {
     "train": {"2007_000001": (30, 40), "2007_000002": (20, 24), "2008_000003": (40, 30)},
     "val": {"2009_000004": (30, 40), "2009_000005": (20, 20)},
 }  # (height, width)
+SBD = {
+    "train": {"2007_000001": (30, 40), "2009_000004": (30, 40), "2010_000006": (24, 31)},
+    "val": {"2010_000007": (41, 20)},
+}  # VOC lists the first for train, the second for val
 COCO = {
     "train": {"1": (36, 48), "2": (30, 32), "3": (50, 34), "4": (30, 30)},
     "val": {"5": (36, 48), "6": (20, 28)},
@@ -52,6 +58,24 @@ def palette_png(indices: NDArray[np.uint8]) -> bytes:
     image.putpalette(bytes(range(256)) * 3)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sbd_indices(name: str, height: int, width: int) -> NDArray[np.uint8]:
+    """SBD's ids in blocks, drawn otherwise than VOC's, without void."""
+    indices = voc_indices(int(name[-2:]) + 50, height, width)
+    return np.where(indices == 255, 0, indices).astype(np.uint8)
+
+
+def sbd_mat(indices: NDArray[np.uint8]) -> bytes:
+    """A `cls/ID.mat` with the fields of SBD's own."""
+    present = np.setdiff1d(indices, [0])[:, None]
+    edges = np.empty((20, 1), object)
+    for index in range(20):
+        edges[index, 0] = csc_matrix(indices == index + 1)
+    buffer = io.BytesIO()
+    struct = {"Boundaries": edges, "Segmentation": indices, "CategoriesPresent": present}
+    savemat(buffer, {"GTcls": struct}, do_compression=True)
     return buffer.getvalue()
 
 

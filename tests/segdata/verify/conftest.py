@@ -1,6 +1,7 @@
 """Fixtures: sources in miniature, and a sound shards directory made of them."""
 
 import copy
+import gzip
 import tarfile
 import zipfile
 from pathlib import Path
@@ -9,21 +10,24 @@ from typing import Any
 import pytest
 from tests.segdata.verify.archives import (
     COCO,
+    SBD,
     VOC,
     Members,
     describe,
     instances,
     palette_png,
     picture,
+    sbd_indices,
+    sbd_mat,
     tar_bytes,
     voc_indices,
 )
-from tests.segdata.verify.shelf import Sample, Shelf, coco_sample, voc_sample
+from tests.segdata.verify.shelf import Sample, Shelf, coco_sample, sbd_sample, voc_sample
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a VOC tar and COCO zips of a few images under the official names."""
+    """A folder with VOC, SBD and COCO archives of a few images under the official names."""
     folder = tmp_path_factory.mktemp("data")
     members: Members = []
     for split, images in VOC.items():
@@ -36,6 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for info, _ in members:
         info.name = f"VOCdevkit/VOC2012/{info.name}"
     (folder / "VOCtrainval_11-May-2012.tar").write_bytes(tar_bytes(members))
+    (folder / "benchmark.tgz").write_bytes(gzip.compress(tar_bytes(sbd_members())))
     with zipfile.ZipFile(folder / "annotations_trainval2017.zip", "w") as annotations:
         for split, images in COCO.items():
             annotations.writestr(f"annotations/instances_{split}2017.json", instances(split))
@@ -45,6 +50,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def sbd_members() -> Members:
+    """SBD's archive."""
+    members: Members = []
+    for split, images in SBD.items():
+        lines = "".join(f"{name}\n" for name in images).encode()
+        members.append((tarfile.TarInfo(f"{split}.txt"), lines))
+        for name, size in images.items():
+            mat = sbd_mat(sbd_indices(name, *size))
+            members.append((tarfile.TarInfo(f"img/{name}.jpg"), picture(int(name[-2:]), *size)))
+            members.append((tarfile.TarInfo(f"cls/{name}.mat"), mat))
+    for info, _ in members:
+        info.name = f"benchmark_RELEASE/dataset/{info.name}"
+    return members
+
+
 @pytest.fixture(scope="session")
 def _pristine() -> Shelf:
     shards: dict[str, list[Sample]] = {}
@@ -52,6 +72,8 @@ def _pristine() -> Shelf:
         for index, (name, size) in enumerate(images.items()):
             shard = f"voc2012-{split}-{index // 2:06d}"
             shards.setdefault(shard, []).append(voc_sample(split, name, index, size))
+    extra = [("2010_000006", SBD["train"]), ("2010_000007", SBD["val"])]
+    shards["voc2012-train-000002"] = [sbd_sample(name, images[name]) for name, images in extra]
     listings: dict[str, list[list[Any]]] = {"voc2012-train": [], "voc2012-val": []}
     for split, images in COCO.items():
         name = f"annotations/instances_{split}2017.json"

@@ -114,6 +114,33 @@ def view_of_both_splits(scene: Scene) -> str:
     return scene.edit("voc2012.json", lambda m: m["views"].update(mine=view(keys)))
 
 
+@plants("manifest-views")
+def view_of_another_official_count(scene: Scene) -> str:
+    return scene.edit("voc2012.json", lambda m: m["views"]["voc-train"].update(official=1465))
+
+
+@plants("manifest-views")
+def view_without_a_sample_of_its_split(scene: Scene) -> str:
+    return scene.edit("voc2012.json", lambda m: m["views"]["trainaug"]["keys"].pop())
+
+
+@plants("manifest-views")
+def seg11valid_with_another_image_of_val(scene: Scene) -> str:
+    keys = [scene.shelf.sample(VOC_VAL).facts["key"]]
+    named = view(keys) | {"official": 736}
+    return scene.edit("voc2012.json", lambda m: m["views"].update(seg11valid=named))
+
+
+@plants("manifest-protocol")
+def official_count_of_another_protocol(scene: Scene) -> str:
+    return scene.edit("voc2012.json", lambda m: m["splits"]["train"].update(official=1464))
+
+
+@plants("manifest-protocol", "sidecar-made-with")
+def protocol_that_nobody_knows(scene: Scene) -> str:
+    return scene.edit("voc2012.json", lambda m: m["options"].update(protocol="mine"))
+
+
 def view(keys: list[str]) -> Json:
     return {"split": "val", "official": 0, "keys": keys}
 

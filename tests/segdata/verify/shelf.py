@@ -33,10 +33,13 @@ from tests.segdata.verify.archives import (
     drawn,
     palette_png,
     picture,
+    sbd_indices,
+    sbd_mat,
     tar_bytes,
     voc_indices,
 )
 
+SBD_EXTRA = ("2010_000006", "2010_000007")  # what VOC does not list
 VERSIONS = {"segdata": "0", "pillow": "0", "jpeg": "0", "zlib": "0"}
 
 
@@ -131,6 +134,23 @@ class Shelf:
             "members": sorted(row for s in samples for row in s.files),
         }
 
+    def _views(self, dataset: str) -> dict[str, Any]:
+        keys: dict[str, dict[str, None]] = {"train": {}, "val": {}}
+        for name, samples in self.shards.items():
+            of, split, _ = name.split("-")
+            if of == dataset:
+                keys[split] |= dict.fromkeys(sample.facts["key"] for sample in samples)
+        train, val = (list(keys[split]) for split in ("train", "val"))
+        views = {"val100": {"split": "val", "official": 100, "keys": val}}
+        if dataset == "voc2012":
+            own = [key for key in train if key[8:] in VOC["train"]]
+            extra = [key for key in train if key[8:] in SBD_EXTRA]
+            views["voc-train"] = {"split": "train", "official": 1464, "keys": own}
+            views["sbd-extra"] = {"split": "train", "official": 9118, "keys": extra}
+            views["trainaug"] = {"split": "train", "official": 10_582, "keys": train}
+            views["voc-val"] = {"split": "val", "official": 1449, "keys": val}
+        return views
+
     def _manifest(self, dataset: str, sidecars: dict[str, Any]) -> dict[str, Any]:
         splits = {}
         for split in ("train", "val"):
@@ -139,18 +159,18 @@ class Shelf:
             files += [row for s in of_split for row in s["members"]]
             left_out = self.left_out.get(f"{dataset}-{split}", {})
             available = len((VOC if dataset.startswith("voc") else COCO)[split])
+            available += len(SBD_EXTRA) * (f"{dataset}-{split}" == "voc2012-train")
             fields = ("samples", "bytes", "sha256", "content_sha256")
             splits[split] = {
                 "samples": sum(s["samples"] for s in of_split),
                 "available": available,
-                "official": 1000,
+                "official": OFFICIAL[dataset][split],
                 "complete": False,
                 "shards": [{"name": s["shard"], **{f: s[f] for f in fields}} for s in of_split],
                 **{f: column_sums(s[f] for s in of_split) for f in ("pixels", "objects", "images")},
                 "left_out": {r: {"count": len(i), "ids": i} for r, i in left_out.items()},
                 "sources": digests(files),
             }
-        val = [s.facts["key"] for n, of in self.shards.items() if f"{dataset}-val" in n for s in of]
         policy = "voc" if dataset.startswith("voc") else "segdata"
         return {
             "format": "segdata/1",
@@ -171,15 +191,21 @@ class Shelf:
             "seed": 0,
             "versions": VERSIONS,
             "splits": splits,
-            "views": {"val100": {"split": "val", "official": 100, "keys": val}},
+            "views": self._views(dataset),
             "complete": False,
         }
+
+
+OFFICIAL = {
+    "voc2012": {"train": 10_582, "val": 1_449},
+    "coco2017": {"train": 118_287, "val": 5_000},
+}
 
 
 def options(dataset: str) -> dict[str, Any]:
     return {
         "year": YEARS[dataset],
-        "protocol": "voc" if dataset.startswith("voc") else "",
+        "protocol": "trainaug" if dataset.startswith("voc") else "",
         "size": SIZE,
         "val_size": 0,
         "quality": QUALITY,
@@ -261,6 +287,18 @@ def voc_sample(split: str, name: str, seed: int, size: tuple[int, int]) -> Sampl
         describe(f"VOC2012/SegmentationClass/{name}.png", palette_png(indices)),
     ]
     return fitted("voc2012", split, name, f"{name}.jpg", image, mask, files)
+
+
+def sbd_sample(name: str, size: tuple[int, int]) -> Sample:
+    """An image of train with SBD's mask."""
+    indices = sbd_indices(name, *size)
+    mask = np.vectorize(lambda i: VOC_IDS.get(i, 0), otypes=[np.uint8])(indices)
+    image = picture(int(name[-2:]), *size)
+    files = [
+        describe(f"benchmark_RELEASE/dataset/img/{name}.jpg", image),
+        describe(f"benchmark_RELEASE/dataset/cls/{name}.mat", sbd_mat(indices)),
+    ]
+    return fitted("voc2012", "train", name, f"{name}.jpg", image, mask, files)
 
 
 def coco_sample(split: str, name: str, size: tuple[int, int]) -> Sample:

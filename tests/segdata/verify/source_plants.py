@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 from PIL import Image
+from scipy.io import savemat
 from tests.segdata.verify.archives import palette_png, picture
 from tests.segdata.verify.planting import (
     COCO_TRAIN,
@@ -18,7 +19,7 @@ from tests.segdata.verify.planting import (
     plants,
     recount,
 )
-from tests.segdata.verify.shelf import coco_sample
+from tests.segdata.verify.shelf import coco_sample, sbd_sample
 
 
 @plants("source-absent", "sample-missing", source=True)
@@ -54,6 +55,41 @@ def source_mask_with_an_unknown_id(scene: Scene) -> str:
 @plants("source-differs", "manifest-sources", source=True)
 def other_source_file(scene: Scene) -> str:
     return scene.edit(f"{COCO_VAL}.stats.json", lambda s: s["members"][0].__setitem__(2, 7))
+
+
+@plants("source-broken", source=True)
+def sbd_mask_of_single_objects(scene: Scene) -> str:
+    data = scene.folder.parent / "data"
+    shutil.copytree(scene.data, data)
+    scene.data = data
+    with tarfile.open(data / "benchmark.tgz") as archive:
+        archive.extractall(data, filter="data")
+    (data / "benchmark.tgz").unlink()
+    path = data / "benchmark_RELEASE/dataset/cls/2010_000007.mat"
+    savemat(path, {"GTinst": {"Segmentation": np.ones((41, 20), np.uint8)}})
+    return "voc2012_2010_000007"
+
+
+@plants("mask-differs", "source-differs", source=True)
+def mask_of_sbd_where_voc_has_one(scene: Scene) -> str:
+    mine = sbd_sample("2007_000001", (30, 40))
+    sample = scene.shelf.sample(VOC_TRAIN)
+    sample.mask, sample.files = mine.mask, mine.files
+    recount(sample)
+    return "voc2012_2007_000001.seg.png"
+
+
+@plants("sample-barred", "sample-missing", source=True)
+def image_of_val_in_train(scene: Scene) -> str:
+    scene.shelf.shards[VOC_VAL].pop(0)
+    scene.shelf.shards["voc2012-train-000002"].append(sbd_sample("2009_000004", (30, 40)))
+    return "voc2012_2009_000004"
+
+
+@plants("manifest-views", source=True)
+def voc_image_in_the_view_of_sbd(scene: Scene) -> str:
+    key = scene.shelf.sample(VOC_TRAIN).facts["key"]
+    return scene.edit("voc2012.json", lambda m: m["views"]["sbd-extra"]["keys"].append(key))
 
 
 @plants("source-size", source=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from segdata import card, engine, shards
-from segdata.classes import IGNORE, ClassSet
+from segdata import card, engine, neighbours, shards
+from segdata.classes import IGNORE
 from segdata.errors import OutputError, SourceError
 from segdata.plan import (
     BuildOptions,
@@ -34,7 +34,10 @@ VIEW = 100  # samples of the small fixed validation view
 
 
 def build(source: Source, options: BuildOptions, progress: Progress) -> dict[str, Any]:
-    """Build all splits of a source into the shards directory; returns the manifest.
+    """Build all splits of a source into the shards directory.
+
+    Returns:
+        The manifest; empty where another data set of the directory holds all images already.
 
     Raises:
         SourceError: the source is broken, or smaller than `strict` allows.
@@ -45,7 +48,11 @@ def build(source: Source, options: BuildOptions, progress: Progress) -> dict[str
     with shards.explained(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
     with _only_writer(options.out, source.dataset):
-        _refuse_other_classes(options.out, source.dataset, options.classes)
+        neighbours.refuse_other_classes(options.out, options.classes)
+        neighbours.refuse_other_year(options.out, source)
+        source = neighbours.without_stored(options.out, source)
+        if not source.splits:
+            return {}
         refuse_other_basis(options.out, source.dataset, basis)
         shards.sweep(options.out, source.dataset)
         plans = {name: plan_split(source, name, options, basis, progress) for name in source.splits}
@@ -71,8 +78,8 @@ def _refuse_incomplete(source: Source, options: BuildOptions) -> None:
 
 @contextmanager
 def _only_writer(out: Path, dataset: str) -> Iterator[None]:
-    """Hold the data set's lock; the system lets go of it even when we are killed."""
-    lock = FileLock(out / f".{dataset}.lock")
+    """Hold the lock of a data set's years; the system lets go of it even when we are killed."""
+    lock = FileLock(out / f".{neighbours.family(dataset)}.lock")
     with shards.explained(out):
         try:
             lock.acquire(timeout=0)
@@ -86,30 +93,6 @@ def _only_writer(out: Path, dataset: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _refuse_other_classes(out: Path, dataset: str, classes: ClassSet) -> None:
-    for path in sorted(out.glob("*.json")):
-        other, manifest = path.stem, shards.read_manifest(path)
-        if manifest is None:
-            continue
-        names = tuple(row["name"] for row in manifest["classes"][1:])
-        if names != classes.names:
-            raise OutputError(
-                "the directory holds shards of other classes",
-                where=f"{out}, {other}",
-                expected=", ".join(classes.names),
-                found=", ".join(names),
-                advice="build with the same --classes, or choose another --out",
-            )
-        years = {dataset, other}
-        if years == {"voc2007", "voc2012"}:
-            raise OutputError(
-                "VOC 2012 holds every image of VOC 2007, so one directory takes one of them",
-                where=out,
-                found=other,
-                advice="choose another --out",
-            )
 
 
 def _make_missing(

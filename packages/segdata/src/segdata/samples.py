@@ -1,16 +1,19 @@
 """What every source yields: small references to samples, and what a reference loads to."""
 
+import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segdata.archive import Member
+from segdata.archive import Archive, Member
 from segdata.errors import SampleError, SourceError
 from segdata.labels import Region
+
+KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")  # what may follow the data set's name in a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,45 @@ class Source:
     notes: Sequence[str] = field(default=())
     protocol: str = ""
     views: Sequence[View] = field(default=())
+
+
+def gather(
+    ids: Iterable[str], sample: Callable[[str], Sample]
+) -> tuple[list[Sample], list[tuple[str, SampleError]]]:
+    """References to the images of these ids, and those that cannot be made, with their errors."""
+    samples, broken = [], []
+    for source_id in ids:
+        try:
+            samples.append(sample(source_id))
+        except SampleError as error:
+            broken.append((source_id, error))
+    return samples, broken
+
+
+def listed_files(archive: Archive, source_id: str, *names: str) -> list[Member]:
+    """The files of an image that a list names.
+
+    Raises:
+        SampleError: one is missing, or the id cannot be part of a key.
+    """
+    if not KEY_ID.fullmatch(source_id):
+        raise SampleError(
+            "a list names an id that cannot be part of a key",
+            where=archive.path,
+            expected="letters, digits, _ and -, at most 80 of them",
+            found=repr(source_id),
+            advice="rename it in the list and its files, or leave it out with --on-error skip",
+        )
+    absent = [name for name in names if name not in archive]
+    if absent:
+        raise SampleError(
+            "a list names an image whose files are missing",
+            where=archive.path,
+            expected=" and ".join(absent),
+            found="no such member",
+            advice="complete the source, or leave such samples out with --on-error skip",
+        )
+    return [archive[name] for name in names]
 
 
 def read(member: Member, key: str) -> bytes:

@@ -6,9 +6,9 @@ Layout and file names are those of the development kit: `JPEGImages/ID.jpg`,
 """
 
 import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,22 @@ from segdata.archive import Archive, Member, locate, open_archive
 from segdata.classes import VOC_NAMES, ClassSet
 from segdata.errors import SampleError, SourceError
 from segdata.labels import IGNORE, Region
-from segdata.samples import Loaded, Source, SourceFile, Split, read
+from segdata.samples import (
+    Loaded,
+    Source,
+    SourceFile,
+    Split,
+    View,
+    gather,
+    listed_files,
+    read,
+)
 
 ARCHIVES = {2012: "VOCtrainval_11-May-2012.tar", 2007: "VOCtrainval_06-Nov-2007.tar"}
+SEG11VALID = 736  # images of the FCN papers' validation split
 OFFICIAL = {2012: {"train": 1464, "val": 1449}, 2007: {"train": 209, "val": 213}}
 SIZES = {2012: "2.0 GB", 2007: "0.46 GB"}
 LIST = "ImageSets/Segmentation/{}.txt"
-KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")  # what may follow the data set's name in a key
 MARKER = "SYNTHETIC.txt"  # generated archives hold it beside JPEGImages
 
 
@@ -107,28 +116,131 @@ class VocSample:
         return np.array(ids, np.uint8)
 
 
-def open_voc(data: Path, year: int, classes: ClassSet, splits: Sequence[str]) -> Source:
-    """Find VOC below `data` and list its samples.
+@dataclass(frozen=True)
+class VocTree:
+    """One year of VOC, opened.
 
-    VOC 2007's images are part of VOC 2012 under ids `2007_NNNNNN`, so they have those keys.
+    Attributes:
+        archive: its files.
+        root: the path of `VOC<year>` in it, "" or ending in "/".
+        year: 2012 or 2007.
+        train: ids of its own segmentation list, each once, as they are part of keys.
+        val: likewise.
+    """
+
+    archive: Archive
+    root: str
+    year: int
+    train: Sequence[str]
+    val: Sequence[str]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it is generated."""
+        return self.root + MARKER in self.archive
+
+    def sample(self, source_id: str, classes: ClassSet) -> VocSample:
+        """One listed image with VOC's mask.
+
+        Raises:
+            SampleError: a file of it is missing, or its id makes no key.
+        """
+        name = source_id.removeprefix(_prefix(self.year))
+        image, mask = listed_files(
+            self.archive,
+            source_id,
+            f"{self.root}JPEGImages/{name}.jpg",
+            f"{self.root}SegmentationClass/{name}.png",
+        )
+        table = classes.of_voc.tobytes()
+        return VocSample(key_of(source_id), source_id, image, mask, f"VOC{self.year}", table)
+
+
+def key_of(source_id: str) -> str:
+    """The key of an image of VOC's, whichever year or data set it comes with."""
+    return f"voc2012_{source_id}"
+
+
+def _prefix(year: int) -> str:
+    """What an id of a year lacks: VOC 2012 lists 2007's images as 2007_NNNNNN."""
+    return "" if year == 2012 else f"{year}_"
+
+
+def open_voc(data: Path, year: int, classes: ClassSet, splits: Sequence[str]) -> Source:
+    """VOC's own train and val.
 
     Raises:
         SourceError: nothing there, or not whole.
     """
-    archive, root = _open(data, year)
-    found = {split: _split(archive, root, year, split, classes) for split in splits}
-    _refuse_shared_ids(archive, found)
-    missing = classes.unknown_to_voc
-    note = f"VOC has no labels for {', '.join(missing)}: where it shows them they are background"
+    tree = open_tree(data, year)
+    listed = {"train": tree.train, "val": tree.val}
+    found = {}
+    for split in splits:
+        samples, broken = gather(listed[split], lambda name: tree.sample(name, classes))
+        found[split] = Split(samples, len(listed[split]), OFFICIAL[year][split], broken=broken)
     return Source(
         dataset=f"voc{year}",
         year=year,
-        synthetic=f"{root}{MARKER}" in archive,
+        synthetic=tree.synthetic,
         splits=found,
         labels={"policy": "voc", "version": 1, "min_area": 0, "void_border": 0},
-        notes=[note] if missing else [],
+        notes=notes(classes),
         protocol="voc",
+        views=own_views(tree) if year == 2012 else (),
     )
+
+
+def open_tree(data: Path, year: int) -> VocTree:
+    """Find VOC below `data` and read its lists.
+
+    VOC 2007's images are part of VOC 2012 under ids `2007_NNNNNN`, so they have those ids here.
+
+    Raises:
+        SourceError: nothing there, a list is missing, or both name one image.
+    """
+    archive, root = _open(data, year)
+    lists = {}
+    for split in ("train", "val"):
+        text = archive[root + LIST.format(split)].read().decode("utf-8-sig", "replace")
+        lists[split] = [_prefix(year) + name for name in dict.fromkeys(text.split())]
+    shared = sorted(set(lists["train"]) & set(lists["val"]))
+    if shared:
+        raise SourceError(
+            "the lists name an image for both train and val",
+            where=archive.path,
+            expected="lists without common ids",
+            found=f"{shared[0]} ({len(shared):,} such ids)",
+            advice="restore the official lists",
+        )
+    return VocTree(archive, root, year, lists["train"], lists["val"])
+
+
+def own_views(tree: VocTree) -> list[View]:
+    """VOC 2012's own lists and the part of its val that the FCN papers judge on, as views."""
+    train, val = OFFICIAL[2012]["train"], OFFICIAL[2012]["val"]
+    return [
+        View("voc-train", "train", train, keys_of(tree.train)),
+        View("voc-val", "val", val, keys_of(tree.val)),
+        View("seg11valid", "val", SEG11VALID, keys_of(seg11valid())),
+    ]
+
+
+def keys_of(ids: Iterable[str]) -> frozenset[str]:
+    """Their keys."""
+    return frozenset(key_of(source_id) for source_id in ids)
+
+
+def seg11valid() -> list[str]:
+    """Ids of the FCN papers' validation split: VOC 2011's val less SBD's train."""
+    path = resources.files("segdata") / "lists" / "seg11valid.txt"
+    return path.read_text("ascii").split()
+
+
+def notes(classes: ClassSet) -> list[str]:
+    """What to tell about the chosen classes."""
+    missing = classes.unknown_to_voc
+    note = f"VOC has no labels for {', '.join(missing)}: where it shows them they are background"
+    return [note] if missing else []
 
 
 def _open(data: Path, year: int) -> tuple[Archive, str]:
@@ -152,57 +264,4 @@ def _open(data: Path, year: int) -> tuple[Archive, str]:
         where=path,
         expected=f"VOCdevkit/VOC{year}/{LIST.format('train')}",
         found=f"{len(archive.members):,} files without it",
-    )
-
-
-def _refuse_shared_ids(archive: Archive, splits: Mapping[str, Split]) -> None:
-    ids = [{sample.source_id for sample in split.samples} for split in splits.values()]
-    shared = sorted(set.intersection(*ids)) if len(ids) > 1 else []
-    if shared:
-        raise SourceError(
-            "the lists name an image for both train and val",
-            where=archive.path,
-            expected="lists without common ids",
-            found=f"{shared[0]} ({len(shared):,} such ids)",
-            advice="restore the official lists",
-        )
-
-
-def _split(archive: Archive, root: str, year: int, split: str, classes: ClassSet) -> Split:
-    text = archive[root + LIST.format(split)].read().decode("utf-8-sig", "replace")
-    listed = list(dict.fromkeys(text.split()))
-    samples, broken = [], []
-    for name in listed:
-        # VOC 2012 lists 2007's images as 2007_NNNNNN; one image has one key in both.
-        source_id = name if year == 2012 else f"{year}_{name}"
-        if not KEY_ID.fullmatch(source_id):
-            broken.append((source_id, _not_a_key(archive, split, name)))
-            continue
-        paths = f"{root}JPEGImages/{name}.jpg", f"{root}SegmentationClass/{name}.png"
-        absent = [path for path in paths if path not in archive]
-        if absent:
-            error = SampleError(
-                "a list names an image whose files are missing",
-                where=archive.path,
-                expected=" and ".join(absent),
-                found="no such member",
-                advice="complete the source, or leave such samples out with --on-error skip",
-            )
-            broken.append((source_id, error))
-            continue
-        image, mask = (archive[path] for path in paths)
-        table = classes.of_voc.tobytes()
-        samples.append(
-            VocSample(f"voc2012_{source_id}", source_id, image, mask, f"VOC{year}", table)
-        )
-    return Split(samples, len(listed), OFFICIAL[year][split], broken=broken)
-
-
-def _not_a_key(archive: Archive, split: str, name: str) -> SampleError:
-    return SampleError(
-        "a list names an id that cannot be part of a key",
-        where=f"{archive.path}, {LIST.format(split)}",
-        expected="letters, digits, _ and -, at most 80 of them",
-        found=repr(name),
-        advice="rename it in the list and its files, or leave it out with --on-error skip",
     )

@@ -36,6 +36,7 @@ Policy = Literal["segdata", "torchvision", "gluoncv"]
 
 @app.command(
     epilog="[bold]segdata build-voc --data data/ --out shards/[/]   from the tar as it is\n\n"
+    "[bold]segdata build-voc --sbd data/benchmark.tgz[/]   with SBD's images: 10,582 in train\n\n"
     "[bold]segdata build-voc --size 0 --classes person,dog,cat[/]   native size, three classes"
 )
 def build_voc(
@@ -43,6 +44,22 @@ def build_voc(
     year: Annotated[
         Literal["2012", "2007"], typer.Option(help="VOC's year.", rich_help_panel=SOURCE)
     ] = "2012",
+    sbd: Annotated[
+        Path | None,
+        typer.Option(
+            help="SBD's benchmark.tgz, or the folder that it unpacks to: more images for train.",
+            rich_help_panel=SOURCE,
+        ),
+    ] = None,
+    protocol: Annotated[
+        Literal["trainaug", "fcn2016"] | None,
+        typer.Option(
+            help="What SBD adds. trainaug: to VOC's train what VOC lists nowhere, judged on VOC's "
+            "val. fcn2016: SBD's own train alone, judged on seg11valid. One directory holds one.",
+            show_default="trainaug with --sbd",
+            rich_help_panel=SOURCE,
+        ),
+    ] = None,
     split: SplitOption = "both",
     limit: Limit = 0,
     strict: Strict = False,
@@ -57,12 +74,12 @@ def build_voc(
     seed: Seed = 0,
     workers: Workers = 0,
 ) -> None:
-    """Build shards from PASCAL VOC's segmentation images, from the tar or its folder."""
+    """Build shards from PASCAL VOC's segmentation images, with SBD's or alone, as they lie."""
     from segdata import terminal
 
     with terminal.told_errors(RESUME):
         from segdata.classes import ClassSet
-        from segdata.voc import open_voc
+        from segdata.protocols import open_protocol
 
         chosen = ClassSet.parse(classes)
         options = _options(
@@ -79,7 +96,8 @@ def build_voc(
             strict=strict,
             workers=workers,
         )
-        _build(open_voc(data, int(year), chosen, _names(split)), options)
+        source = open_protocol(data, sbd, protocol, chosen, _names(split), int(year))
+        _build(source, options)
 
 
 @app.command(
@@ -180,7 +198,11 @@ def _build(source: "Source", options: "BuildOptions") -> None:
         terminal.print_note(note)
     with terminal.progress_bar() as progress:
         manifest = build(source, options, progress)
-    for table in build_tables(manifest, options.out):
+    for name in source.splits.keys() - manifest.get("splits", {}).keys():
+        terminal.print_note(
+            f"{source.dataset} {name} adds nothing: {options.out} holds all of its images as others"
+        )
+    for table in build_tables(manifest, options.out) if manifest else ():
         terminal.print_table(*table)
     if not card.is_ours(options.out / card.NAME):
         terminal.print_note(card.EDITED)

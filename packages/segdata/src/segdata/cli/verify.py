@@ -22,6 +22,14 @@ def verify_masks(
             "implementation and compared bit by bit. Default: data/, if it is there.",
         ),
     ] = None,
+    sbd: Annotated[
+        Path | None,
+        typer.Option(
+            help="SBD's archive or folder, where shards were built with it and it does not lie in "
+            "--data.",
+            show_default="benchmark.tgz in --data",
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the report to this file too.")
     ] = None,
@@ -39,7 +47,11 @@ def verify_masks(
         source = data or (default if default.is_dir() else None)
         with terminal.progress_bar() as progress:
             report = verify(
-                shards, data=source, workers=workers or default_workers(), progress=progress
+                shards,
+                data=source,
+                sbd=sbd,
+                workers=workers or default_workers(),
+                progress=progress,
             )
         if json_file:
             with explained(json_file.parent):

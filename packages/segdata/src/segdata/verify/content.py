@@ -28,6 +28,7 @@ class CompareTask:
         tar: path of the shard.
         stored: the readable samples of the shard.
         records: by source id; a sample without one is a finding.
+        barred: why an id must not be here, for those that are known.
         rules: of the split.
         labels: the policy.
         quality: of re-encoded images.
@@ -38,6 +39,7 @@ class CompareTask:
     tar: Path
     stored: Sequence[Stored]
     records: Mapping[str, Record]
+    barred: Mapping[str, str]
     rules: Rules
     labels: Labels
     quality: int
@@ -72,8 +74,7 @@ def compare_shard(task: CompareTask) -> Comparison:
             engine.tick()
             record = task.records.get(stored.facts.source_id)
             if record is None:
-                detail = f"expected id {stored.facts.source_id} in the source, found none"
-                log.add("source-absent", detail, at=stored.facts.key)
+                _report_absent(stored, task, log)
                 continue
             mask = decode_mask(stored.mask.name, stored.mask.read(file), log)
             try:
@@ -87,6 +88,17 @@ def compare_shard(task: CompareTask) -> Comparison:
     if task.sidecar is not None and task.whole and result.compared == len(task.stored):
         _compare_sidecar(task.sidecar, result, log)
     return result
+
+
+def _report_absent(stored: Stored, task: CompareTask, log: Log) -> None:
+    """A sample that its split's source does not list: barred from it, or unknown."""
+    source_id = stored.facts.source_id
+    if source_id in task.barred:
+        detail = f"expected it not in {task.rules.split}, for {task.barred[source_id]}; found it"
+        log.add("sample-barred", detail, at=stored.facts.key)
+    else:
+        detail = f"expected id {source_id} in the source, found none"
+        log.add("source-absent", detail, at=stored.facts.key)
 
 
 def _line(error: BaseException) -> str:

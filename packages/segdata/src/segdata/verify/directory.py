@@ -15,6 +15,7 @@ from segdata.verify.findings import Finding, Log
 from segdata.verify.integrity import ShardCheck
 from segdata.verify.labels import IGNORE, POLICIES
 from segdata.verify.records import SourceFile
+from segdata.verify.views import check_views
 
 SHARD_FILE = re.compile(r"(?P<shard>(?P<dataset>.+)-(train|val)-\d{6})\.(tar|idx|stats\.json)")
 PARTIAL = (".partial", ".part", ".tmp")
@@ -194,7 +195,7 @@ def check_manifest(directory: Path, manifest: Manifest, checks: Checks, log: Log
         for check in shard_checks:
             if check.sidecar is not None:
                 _check_made_with(manifest, check.sidecar, log)
-    _check_views(manifest, checks, log)
+    check_views(manifest, checks, log)
 
 
 def _check_totals(name: str, split: contract.Split, checks: Sequence[ShardCheck], log: Log) -> None:
@@ -240,40 +241,6 @@ def _check_made_with(manifest: Manifest, sidecar: contract.Sidecar, log: Log) ->
     for field in sorted(MADE_WITH | (record.keys() & sidecar.made_with.keys())):
         found = sidecar.made_with.get(field)
         log.compare("sidecar-made-with", field, record[field], found, at=sidecar.shard)
-
-
-def _check_views(manifest: Manifest, checks: Checks, log: Log) -> None:
-    split_of: dict[str, str] = {}
-    for name, split_checks in checks.items():
-        for check, shard in zip(split_checks, manifest.splits[name].shards, strict=True):  # type: ignore[index] # names of this manifest
-            if len(check.keys) != shard.samples:
-                return  # a damaged shard has its own finding; its keys are unknown
-            split_of |= dict.fromkeys(check.keys, name)
-    for name, view in manifest.views.items():
-        _check_view(name, view, split_of, log)
-    if "val" in checks:
-        samples = sum(name == "val" for name in split_of.values())
-        expected = min(contract.VIEW_SAMPLES, samples)
-        val100 = manifest.views.get("val100")
-        found = len(val100.keys) if val100 else 0
-        log.compare("manifest-views", "keys in views.val100", expected, found)
-
-
-def _check_view(name: str, view: contract.View, split_of: Mapping[str, str], log: Log) -> None:
-    """A view's keys are samples of its one split, each once; `split_of` has every sample's."""
-    field = f"views.{name}"
-    if name in ("train", "val"):
-        log.add("manifest-views", f"{field}: expected another name than a physical split's")
-    if len(set(view.keys)) != len(view.keys):
-        log.add("manifest-views", f"{field}: expected each key once, found some twice")
-    unknown = [key for key in view.keys if key not in split_of]
-    if unknown:
-        detail = f"{field}: expected keys of the shards, found {unknown[0]}"
-        log.add("manifest-views", f"{detail} ({len(unknown)} unknown keys)")
-    astray = [key for key in view.keys if split_of.get(key, view.split) != view.split]
-    if astray:
-        detail = f"{field}: expected keys of {view.split} alone, found {astray[0]}"
-        log.add("manifest-views", f"{detail} ({len(astray)} such keys)")
 
 
 def check_keys(manifests: Sequence[Manifest], checks: Mapping[str, Checks], log: Log) -> None:

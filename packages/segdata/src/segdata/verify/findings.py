@@ -24,6 +24,7 @@ ADVICE: Mapping[str, str] = {
     "manifest-complete": REFRESH,
     "manifest-left-out": REFRESH,
     "manifest-views": REFRESH,
+    "manifest-protocol": REFRESH,
     "manifest-sources": "verify against the archives that this data set was built from",
     "classes-differ": "build the data sets of one directory with the same --classes",
     "info-missing": REFRESH,
@@ -65,6 +66,7 @@ ADVICE: Mapping[str, str] = {
     "fit-size": REBUILD_ALL,
     # against the source
     "source-absent": "verify against the archives that this data set was built from",
+    "sample-barred": REBUILD_ALL,
     "source-broken": "fetch or copy the source archive again",
     "source-differs": "verify against the archives that this data set was built from",
     "source-size": REPORT,

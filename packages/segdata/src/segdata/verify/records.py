@@ -54,10 +54,19 @@ class Record(Protocol):
 
 @dataclass(frozen=True)
 class SourceSplit:
-    """A split of a source: its records by id, and the files read to list them."""
+    """A split of a source.
+
+    Attributes:
+        records: its images by id.
+        files: what is read to list them.
+        barred: ids that must never be in this split, and why.
+        views: ids of named subsets, by name.
+    """
 
     records: Mapping[str, Record]
     files: list[SourceFile] = field(default_factory=list)
+    barred: Mapping[str, str] = field(default_factory=dict)
+    views: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def canonical(name: str) -> str:

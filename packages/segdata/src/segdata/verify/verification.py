@@ -16,6 +16,7 @@ from segdata.verify.labels import POLICIES, Labels
 from segdata.verify.records import SourceFile, SourceSplit
 from segdata.verify.samples import Rules
 from segdata.verify.sources import open_split
+from segdata.verify.views import WHOLE, check_keys
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -23,10 +24,16 @@ Progress = Callable[[str, int, int], None]
 Checks = Mapping[str, directory.Checks]  # by data set
 
 CHUNK = 500  # images judged in one task
+STORED = "stored as voc2012"  # the reason for which VOC 2007 leaves an image to VOC 2012
 
 
 def verify(
-    shards: Path, *, data: Path | None = None, workers: int = 1, progress: Progress | None = None
+    shards: Path,
+    *,
+    data: Path | None = None,
+    sbd: Path | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> Report:
     """Check a shards directory against itself and, with the source at hand, against the source.
 
@@ -35,6 +42,7 @@ def verify(
         data: folder that holds the official archives or their extracted folders. With it every mask
             is drawn a second time from the source and compared bit by bit, and every image with its
             source; what it does not hold is noted in the report and left unchecked.
+        sbd: SBD's archive or folder, where it does not lie below `data`.
         workers: number of processes; the report is the same for any.
         progress: called with what is done, the number of samples done, and their total.
 
@@ -51,6 +59,8 @@ def verify(
             where=data,
             advice="name the folder that holds the archives with --data, or leave it away",
         )
+    if sbd is not None and not sbd.exists():
+        raise SourceError("SBD's archive or folder does not exist", where=sbd)
     findings: list[Finding] = []
     manifests, unread = directory.read_manifests(shards, findings)
     pool = _Pool(workers, progress or _silent)
@@ -63,8 +73,8 @@ def verify(
     notes: list[str] = []
     compared = 0
     if data is not None:
-        content = _Content(shards, data, pool, findings, notes)
-        compared = sum(content.compare(m, checks[m.dataset]) for m in manifests)
+        content = _Content(shards, data, sbd, pool, findings, notes)
+        compared = sum(content.compare(m, checks) for m in manifests)
     every = [check for of in checks.values() for split in of.values() for check in split]
     return Report(
         findings=tuple(findings),
@@ -168,22 +178,30 @@ class _Content:
     """The comparison with the source, one split after the other."""
 
     def __init__(
-        self, shards: Path, data: Path, pool: _Pool, findings: list[Finding], notes: list[str]
+        self,
+        shards: Path,
+        data: Path,
+        sbd: Path | None,
+        pool: _Pool,
+        findings: list[Finding],
+        notes: list[str],
     ) -> None:
         self.shards = shards
         self.data = data
+        self.sbd = sbd
         self.pool = pool
         self.findings = findings
         self.notes = notes
 
-    def compare(self, manifest: Manifest, checks: directory.Checks) -> int:
+    def compare(self, manifest: Manifest, every: Checks) -> int:
         """Compare a data set; returns the number of masks that were held against the source."""
+        checks = every[manifest.dataset]
         if POLICIES.get(manifest.labels.policy) != manifest.labels.version:
             self.notes.append(f"{manifest.dataset}: not compared, its label policy is unknown")
             return 0
         compared = 0
         for name, split in manifest.splits.items():
-            source = open_split(self.data, manifest, name)
+            source = open_split(self.data, manifest, name, self.sbd)
             if source is None:
                 self.notes.append(
                     f"{manifest.dataset} {name}: not compared, {self.data} does not hold its source"
@@ -191,7 +209,8 @@ class _Content:
                 continue
             compared += self._compare_split(manifest, name, source, checks[name])
             log = Log(f"{manifest.dataset}.json", self.findings)
-            self._check_selection(manifest, name, source, checks[name])
+            self._check_selection(manifest, name, source, every)
+            _check_views(manifest, source, checks[name], log)
             if split.available != len(source.records):
                 field = f"splits.{name}.available"
                 log.compare("available-differs", field, len(source.records), split.available)
@@ -232,6 +251,7 @@ class _Content:
             tar=self.shards / shard.name,
             stored=check.stored,
             records={i: source.records[i] for i in ids if i in source.records},
+            barred={i: source.barred[i] for i in ids if i in source.barred},
             rules=_rules(manifest, name),
             labels=_labels(manifest),
             quality=manifest.options.quality,
@@ -240,23 +260,27 @@ class _Content:
         )
 
     def _check_selection(
-        self, manifest: Manifest, name: str, source: SourceSplit, checks: Sequence[ShardCheck]
+        self, manifest: Manifest, name: str, source: SourceSplit, every: Checks
     ) -> None:
         """Judge the source's images that are not in the shards, unless a limit left them out."""
         split = manifest.splits[name]  # type: ignore[index] # the name comes from there
+        checks = every[manifest.dataset][name]
         if manifest.options.limit or any(
             len(check.keys) != shard.samples
             for check, shard in zip(checks, split.shards, strict=True)
         ):
             return
         stored = {s.facts.source_id for check in checks for s in check.stored}
-        unread = {key.partition("_")[2] for check in checks for key in check.keys}
+        unread = {_ending(key) for check in checks for key in check.keys}
         absent = [
             record
             for source_id, record in source.records.items()
             if source_id not in stored and not {source_id, source_id.zfill(12)} & unread
         ]
         reasons = {i: reason for reason, group in split.left_out.items() for i in group.ids}
+        if manifest.dataset == "voc2007":
+            again = _stored_as_2012(every) & {i for i, why in reasons.items() if why == STORED}
+            absent = [record for record in absent if record.source_id not in again]
         chunks = [absent[i : i + CHUNK] for i in range(0, len(absent), CHUNK)]
         tasks = [
             SelectTask(f"{manifest.dataset} {name}", chunk, reasons, name, _labels(manifest))
@@ -265,6 +289,29 @@ class _Content:
         what = f"judging what {manifest.dataset} {name} left out"
         for found in self.pool.map(what, judge_absent, tasks, len(absent)):
             self.findings.extend(found)
+
+
+def _check_views(
+    manifest: Manifest, source: SourceSplit, checks: Sequence[ShardCheck], log: Log
+) -> None:
+    """Hold the views of a split against the lists that define them."""
+    keys = {key for check in checks for key in check.keys}
+    for view_name, ids in source.views.items():
+        view = manifest.views.get(view_name)
+        if view_name not in WHOLE:  # those were checked against the shards already
+            expected = {key for key in keys if _ending(key) in ids}
+            check_keys(view_name, expected, set(view.keys) if view else set(), log)
+
+
+def _stored_as_2012(every: Checks) -> set[str]:
+    """Ids of VOC 2012's samples here: VOC 2007's images have the same."""
+    splits = every.get("voc2012", {}).values()
+    return {_ending(key) for checks in splits for check in checks for key in check.keys}
+
+
+def _ending(key: str) -> str:
+    """What follows the data set's name in a key."""
+    return key.partition("_")[2]
 
 
 def _labels(manifest: Manifest) -> Labels:

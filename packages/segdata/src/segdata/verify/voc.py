@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segdata.archive import Member, open_archive
+from segdata.archive import Archive, Member, open_archive
 from segdata.errors import SourceError
 from segdata.verify.labels import IGNORE, Labelled, Labels, Region
 from segdata.verify.records import SourceFile, SourceSplit, canonical, describe, find
@@ -19,6 +19,7 @@ VOC_CLASSES = (
     *("train", "tvmonitor"),
 )  # VOC's ids are 1 to 20 in this order
 VOC_ARCHIVES = {2012: "VOCtrainval_11-May-2012.tar", 2007: "VOCtrainval_06-Nov-2007.tar"}
+LISTS = "ImageSets/Segmentation"
 VOC_PLACES = ("", "voc", "voc{year}", "VOC")
 
 
@@ -67,30 +68,57 @@ class VocRecord:
         ]
 
 
-def open_voc(data: Path, year: int, split: str, names: list[str]) -> SourceSplit | None:
-    """A split of VOC, or None where `data` does not hold it."""
+@dataclass(frozen=True)
+class VocSource:
+    """One year of VOC, found; `root` is its folder in the archive, "" or ending in "/"."""
+
+    archive: Archive
+    root: str
+    year: int
+
+    def ids(self, split: str) -> list[str]:
+        """VOC's own list of a split; 2007's images have the ids under which 2012 holds them."""
+        listed = self.archive[f"{self.root}{LISTS}/{split}.txt"].read().decode("ascii", "replace")
+        prefix = "" if self.year == 2012 else f"{self.year}_"
+        return [prefix + name for name in listed.split()]
+
+    def record(self, source_id: str, table: bytes) -> VocRecord:
+        """An image with its mask, whether its files are there or not."""
+        name = source_id if self.year == 2012 else source_id.partition("_")[2]
+        members = self.archive.members
+        return VocRecord(
+            source_id,
+            f"VOC{self.year}",
+            members.get(f"{self.root}JPEGImages/{name}.jpg"),
+            members.get(f"{self.root}SegmentationClass/{name}.png"),
+            table,
+        )
+
+
+def find_voc(data: Path, year: int) -> VocSource | None:
+    """VOC below a folder, or None where it does not hold it.
+
+    Raises:
+        SourceError: it is there but broken.
+    """
     folders = (f"VOCdevkit/VOC{year}", f"VOC{year}")
     path = find(data, year, VOC_PLACES, (VOC_ARCHIVES[year], *folders))
     if path is None:
         return None
     archive = open_archive(path)
-    listing = f"ImageSets/Segmentation/{split}.txt"
-    roots = [f"{folder}/" for folder in folders] + [""]
-    root = next((root for root in roots if root + listing in archive), None)
-    if root is None:
-        raise SourceError("a VOC source lacks its list", where=path, expected=listing)
-    records = {}
-    for name in archive[root + listing].read().decode("ascii", "replace").split():
-        # VOC 2012 lists VOC 2007's images as 2007_NNNNNN, and those are their keys in both.
-        source_id = name if year == 2012 else f"{year}_{name}"
-        records[source_id] = VocRecord(
-            source_id,
-            f"VOC{year}",
-            archive.members.get(f"{root}JPEGImages/{name}.jpg"),
-            archive.members.get(f"{root}SegmentationClass/{name}.png"),
-            voc_table(names),
-        )
-    return SourceSplit(records)
+    for root in (*(f"{folder}/" for folder in folders), ""):
+        if f"{root}{LISTS}/val.txt" in archive:
+            return VocSource(archive, root, year)
+    raise SourceError("a VOC source lacks its lists", where=path, expected=f"{LISTS}/val.txt")
+
+
+def open_voc(data: Path, year: int, split: str, names: list[str]) -> SourceSplit | None:
+    """VOC's own split of a year, or None where `data` does not hold it."""
+    source = find_voc(data, year)
+    if source is None:
+        return None
+    table = voc_table(names)
+    return SourceSplit({i: source.record(i, table) for i in source.ids(split)})
 
 
 def voc_table(names: Sequence[str]) -> bytes:
