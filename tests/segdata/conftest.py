@@ -4,6 +4,7 @@ A data set is a plain dict of member names and bytes, so that a test can spoil a
 before it is written as an archive or as a folder.
 """
 
+import gzip
 import io
 import json
 import tarfile
@@ -17,9 +18,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.io import savemat
+from scipy.sparse import csc_matrix
 
 VOC_TAR = "VOCtrainval_11-May-2012.tar"
 VOC_ROOT = "VOCdevkit/VOC2012"
+SBD_ROOT = "benchmark_RELEASE/dataset"
 Members = dict[str, bytes]
 
 
@@ -86,6 +90,47 @@ def make_voc(train: int = 5, val: int = 3) -> VocSet:
         mask = palette_png(voc_mask(height, width, seed))
         voc.members[voc.name("SegmentationClass", source_id)] = mask
     return voc
+
+
+@dataclass
+class SbdSet:
+    """SBD's tree: its members by name, and the masks by id."""
+
+    members: Members = field(default_factory=dict)
+    masks: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def name(self, kind: str, source_id: str) -> str:
+        """Name of an image (`img`) or a mask (`cls`)."""
+        return f"{SBD_ROOT}/{kind}/{source_id}.{'jpg' if kind == 'img' else 'mat'}"
+
+    def list(self, split: str, ids: Sequence[str]) -> None:
+        """Set the list of a split."""
+        self.members[f"{SBD_ROOT}/{split}.txt"] = "".join(f"{i}\n" for i in ids).encode()
+
+
+def sbd_mat(mask: NDArray[Any], **fields: Any) -> bytes:  # noqa: ANN401 - MATLAB's own
+    """A `cls/ID.mat` with the fields of SBD's own, or with others."""
+    edges = np.empty((20, 1), object)
+    edges[:] = [[csc_matrix(np.eye(3, 4, dtype=bool))]] * 20
+    struct = {"Boundaries": edges, "Segmentation": mask, "CategoriesPresent": mask[:1, :1]}
+    buffer = io.BytesIO()
+    savemat(buffer, {"GTcls": struct | fields}, do_compression=True)
+    return buffer.getvalue()
+
+
+def make_sbd(train: Sequence[str], val: Sequence[str]) -> SbdSet:
+    """Images of these ids, with masks that differ from those of `make_voc`."""
+    sbd = SbdSet()
+    sbd.list("train", train)
+    sbd.list("val", val)
+    for seed, source_id in enumerate(dict.fromkeys([*train, *val])):
+        height, width = SIZES[seed % len(SIZES)]
+        mask = np.full((height, width), 20 - seed % 20, np.uint8)
+        mask[: height // 2] = 0
+        sbd.masks[source_id] = mask
+        sbd.members[sbd.name("img", source_id)] = jpeg(height, width, seed + 50)
+        sbd.members[sbd.name("cls", source_id)] = sbd_mat(mask)
+    return sbd
 
 
 @dataclass
@@ -204,6 +249,15 @@ def write_voc(folder: Path, voc: VocSet) -> Path:
     return folder
 
 
+def write_sbd(folder: Path, sbd: SbdSet) -> Path:
+    """SBD's `benchmark.tgz` in a data folder; returns the archive."""
+    plain = write_tar(folder / "benchmark.tar", sbd.members)
+    packed = folder / "benchmark.tgz"
+    packed.write_bytes(gzip.compress(plain.read_bytes(), 1))
+    plain.unlink()
+    return packed
+
+
 def write_coco(folder: Path, coco: CocoSet, *, unpacked: bool = False) -> Path:
     """COCO's zips, or what they unpack to, in a data folder; returns the folder."""
     for name, members in coco.members().items():
@@ -223,6 +277,8 @@ class Make:
     palette_png = staticmethod(palette_png)
     voc_mask = staticmethod(voc_mask)
     voc = staticmethod(make_voc)
+    sbd = staticmethod(make_sbd)
+    sbd_mat = staticmethod(sbd_mat)
     coco = staticmethod(make_coco)
     polygon = staticmethod(polygon)
     run_lengths = staticmethod(run_lengths)
@@ -230,6 +286,7 @@ class Make:
     write_zip = staticmethod(write_zip)
     write_folder = staticmethod(write_folder)
     write_voc = staticmethod(write_voc)
+    write_sbd = staticmethod(write_sbd)
     write_coco = staticmethod(write_coco)
 
 

@@ -21,7 +21,8 @@ from tests.segdata.verify.shelf import Shelf
 from segdata.errors import ShardsError, SourceError
 from segdata.verify import Finding, Report, images, verify
 
-FORBIDDEN = ("masks", "images", "labels", "build", "coco", "voc", "shards", "records", "samples")
+FORBIDDEN = ("masks", "images", "labels", "build", "coco", "voc", "sbd", "protocols", "neighbours")
+FORBIDDEN += ("shards", "records", "samples")
 
 
 def damage(shelf: Shelf, folder: Path) -> None:

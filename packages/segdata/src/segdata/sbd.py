@@ -5,15 +5,14 @@ Layout and file names are those of `benchmark.tgz`: below `benchmark_RELEASE/dat
 without void) and the lists `train.txt` and `val.txt`. All of its images are VOC 2011's.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segdata import matlab
 from segdata.archive import BROKEN, Archive, Member, open_archive
 from segdata.classes import VOC_NAMES, ClassSet
 from segdata.errors import SampleError, SourceError
@@ -79,16 +78,16 @@ def class_ids(mat: bytes, where: str) -> NDArray[np.uint8]:
     Raises:
         SampleError: it cannot be read, holds no such mask, or other ids.
     """
-    ids = _segmentation(mat, where)
-    if not (isinstance(ids, np.ndarray) and ids.ndim == 2 and ids.size and ids.dtype.kind in "ui"):
-        shape = "x".join(str(n) for n in np.shape(ids))
+    try:
+        ids = _segmentation(mat, where)
+    except ValueError as error:
         raise SampleError(
-            "a .mat file's Segmentation is no index mask",
+            "a .mat file is broken",
             where=where,
-            expected="a matrix of whole numbers",
-            found=f"{getattr(ids, 'dtype', type(ids).__name__)} of {shape or 'no size'}",
+            expected="a MAT 5 file, as SBD's are",
+            found=error,
             advice=RESTORE,
-        )
+        ) from error
     wrong = (ids < 0) | (ids > len(VOC_NAMES))
     if wrong.any():
         y, x = (int(v[0]) for v in np.nonzero(wrong))
@@ -102,30 +101,28 @@ def class_ids(mat: bytes, where: str) -> NDArray[np.uint8]:
     return np.ascontiguousarray(ids, np.uint8)
 
 
-def _segmentation(mat: bytes, where: str) -> Any:  # noqa: ANN401 - whatever the file holds
+def _segmentation(mat: bytes, where: str) -> NDArray[np.integer]:
     """`GTcls.Segmentation` of a MAT 5 file."""
-    from scipy.io import loadmat
-
-    try:
-        found = loadmat(io.BytesIO(mat), variable_names=["GTcls"]).get("GTcls")
-    except Exception as error:  # a broken file leads the reader to errors of any kind
-        raise SampleError(
-            "a .mat file is broken",
-            where=where,
-            expected="a MAT 5 file, as SBD's are",
-            found=" ".join(str(error).split())[:200] or type(error).__name__,
-            advice=RESTORE,
-        ) from error
-    fields = getattr(getattr(found, "dtype", None), "names", None) or ()
-    if found is None or found.size != 1 or "Segmentation" not in fields:
+    found = matlab.variables(mat)
+    fields = found["GTcls"].fields() if "GTcls" in found else {}
+    if "Segmentation" not in fields:
         raise SampleError(
             "a .mat file holds no class mask",
             where=where,
             expected="a struct GTcls with the field Segmentation",
-            found="no GTcls" if found is None else f"GTcls of {', '.join(fields) or found.dtype}",
+            found=f"{', '.join(found) or 'nothing'}; in GTcls {', '.join(fields) or 'nothing'}",
             advice=f"{RESTORE}; masks of single objects, SBD's `inst`, do not serve",
         )
-    return found["Segmentation"].flat[0]
+    ids = fields["Segmentation"].whole_numbers()
+    if ids is None or ids.ndim != 2 or not ids.size:
+        raise SampleError(
+            "a .mat file's Segmentation is no index mask",
+            where=where,
+            expected="a matrix of whole numbers",
+            found=f"one of class {fields['Segmentation'].kind}, {fields['Segmentation'].shape}",
+            advice=RESTORE,
+        )
+    return ids
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """SBD's archive, read a second time."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from segdata.archive import Archive, Member, open_archive
 from segdata.errors import SourceError
 from segdata.verify.labels import Labelled, Labels, Region
+from segdata.verify.matlab import load_mat
 from segdata.verify.records import SourceFile, describe
 
 FOLDER = "benchmark_RELEASE/dataset"
@@ -57,14 +57,10 @@ class SbdRecord:
 
 def _ids(mat: bytes) -> NDArray[np.int64]:
     """`GTcls.Segmentation` of a MAT 5 file, int64 (H, W), 0..20."""
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(io.BytesIO(mat), struct_as_record=False, squeeze_me=False)
-        struct = content["GTcls"][0, 0]
-        found = np.asarray(struct.Segmentation)
-    except Exception as error:  # a broken file leads the reader to errors of any kind
-        raise ValueError(f"its mask is no .mat file with GTcls.Segmentation: {error}") from error
+    struct = load_mat(mat).get("GTcls")
+    found = struct.get("Segmentation") if isinstance(struct, dict) else None
+    if found is None or isinstance(found, dict):
+        raise ValueError("its .mat file has no GTcls.Segmentation")
     if found.ndim != 2 or not np.issubdtype(found.dtype, np.integer):
         raise ValueError(
             f"its mask holds {found.dtype} of {found.ndim} dimensions and no class ids"
