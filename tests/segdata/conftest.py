@@ -279,6 +279,7 @@ class Make:
     voc = staticmethod(make_voc)
     sbd = staticmethod(make_sbd)
     sbd_mat = staticmethod(sbd_mat)
+    sizes = SIZES
     coco = staticmethod(make_coco)
     polygon = staticmethod(polygon)
     run_lengths = staticmethod(run_lengths)

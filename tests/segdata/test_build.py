@@ -347,21 +347,6 @@ def test_changed_outlines_are_refused(make: "Make", tmp_path: Path) -> None:
         made("coco", make.write_coco(data, coco), out)
 
 
-def test_voc_2007_and_2012_do_not_share_a_directory(
-    make: "Make", small: Path, tmp_path: Path
-) -> None:
-    """VOC 2012 holds the images of 2007, so a directory takes one of them."""
-    made("voc", small, tmp_path / "out")
-    tree = {
-        n.replace("2007_", "").replace("VOC2012", "VOC2007"): d.replace(b"2007_", b"")
-        for n, d in make.voc().members.items()
-    }
-    make.write_tar(tmp_path / "VOCtrainval_06-Nov-2007.tar", tree)
-    options = BuildOptions(tmp_path / "out", ClassSet.parse("voc"))
-    with pytest.raises(OutputError, match="one directory takes one of them"):
-        build(open_voc(tmp_path, 2007, options.classes, BOTH), options, quiet)
-
-
 HOLD = """
 import sys
 from filelock import FileLock

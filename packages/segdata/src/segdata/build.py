@@ -199,13 +199,11 @@ def _views(source: Source, split: str, keys: Sequence[str]) -> dict[str, dict[st
     named = [view for view in source.views if view.split == split]
     if split == "val":
         named.append(View(f"val{VIEW}", split, VIEW, frozenset(keys[:VIEW])))
+    found = {view.name: [key for key in keys if key in view.keys] for view in named}
     return {
-        view.name: {
-            "split": split,
-            "official": view.official,
-            "keys": [key for key in keys if key in view.keys],
-        }
+        view.name: {"split": split, "official": view.official, "keys": found[view.name]}
         for view in named
+        if found[view.name]
     }
 
 

@@ -61,6 +61,7 @@ class Matrix:
         return {
             name.decode("latin-1"): _matrix(kind, data, self.order)
             for name, (kind, data) in zip(names, self.parts[2:], strict=True)
+            if len(data)  # a field that was never set
         }
 
     def whole_numbers(self) -> NDArray[np.integer] | None:

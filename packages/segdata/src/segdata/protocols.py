@@ -97,7 +97,7 @@ def open_protocol(
             expected="--year 2012",
             found=f"--year {year}",
         )
-    return _combined(open_tree(data, 2012), open_sbd(sbd), protocol or "trainaug", classes, splits)
+    return combine(open_tree(data, 2012), open_sbd(sbd), protocol or "trainaug", classes, splits)
 
 
 def _with_hint(source: Source, data: Path) -> Source:
@@ -109,9 +109,14 @@ def _with_hint(source: Source, data: Path) -> Source:
     return replace(source, notes=[*source.notes, note])
 
 
-def _combined(
+def combine(
     voc: VocTree, sbd: SbdTree, protocol: Protocol, classes: ClassSet, splits: Sequence[str]
 ) -> Source:
+    """VOC 2012 and SBD as a protocol puts them together.
+
+    Raises:
+        SourceError: one is generated and the other is not, or they do not fit the protocol.
+    """
     if voc.synthetic != sbd.synthetic:
         generated, real = (voc, sbd) if voc.synthetic else (sbd, voc)
         raise SourceError(

@@ -8,6 +8,7 @@ Layout and file names are those of the development kit: `JPEGImages/ID.jpg`,
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -172,11 +173,15 @@ def open_voc(data: Path, year: int, classes: ClassSet, splits: Sequence[str]) ->
     Raises:
         SourceError: nothing there, or not whole.
     """
-    tree = open_tree(data, year)
-    listed = {"train": tree.train, "val": tree.val}
+    return alone(open_tree(data, year), classes, splits)
+
+
+def alone(tree: VocTree, classes: ClassSet, splits: Sequence[str]) -> Source:
+    """A year's own splits."""
+    year, listed = tree.year, {"train": tree.train, "val": tree.val}
     found = {}
     for split in splits:
-        samples, broken = gather(listed[split], lambda name: tree.sample(name, classes))
+        samples, broken = gather(listed[split], partial(tree.sample, classes=classes))
         found[split] = Split(samples, len(listed[split]), OFFICIAL[year][split], broken=broken)
     return Source(
         dataset=f"voc{year}",

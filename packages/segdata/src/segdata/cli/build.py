@@ -198,9 +198,12 @@ def _build(source: "Source", options: "BuildOptions") -> None:
         terminal.print_note(note)
     with terminal.progress_bar() as progress:
         manifest = build(source, options, progress)
-    for name in source.splits.keys() - manifest.get("splits", {}).keys():
+    for name in source.splits:
+        if name in manifest.get("splits", {}):
+            continue
         terminal.print_note(
-            f"{source.dataset} {name} adds nothing: {options.out} holds all of its images as others"
+            f"{source.dataset} {name} adds nothing: VOC 2012 has brought all of its images to "
+            f"{options.out}"
         )
     for table in build_tables(manifest, options.out) if manifest else ():
         terminal.print_table(*table)

@@ -78,6 +78,8 @@ def _variable(kind: int, content: bytes) -> tuple[str, Any]:
     """Name and value of a matrix."""
     if kind != 14:
         raise ValueError(f"type {kind} where a matrix should be")
+    if not content:
+        return "", None  # a field that was never set
     reader = _Reader(content, 0)
     flags, dimensions, name = (reader.next()[1] for _ in range(3))
     if len(flags) != 8 or len(dimensions) % 4 or len(dimensions) < 8:

@@ -65,7 +65,7 @@ def _ids(mat: bytes) -> NDArray[np.int64]:
         raise ValueError(
             f"its mask holds {found.dtype} of {found.ndim} dimensions and no class ids"
         )
-    ids = found.astype(np.int64)
+    ids: NDArray[np.int64] = found.astype(np.int64)
     if ids.min(initial=0) < 0 or ids.max(initial=0) > CLASSES:
         raise ValueError(f"its mask holds ids from {ids.min()} to {ids.max()}, SBD's are 0 to 20")
     return ids
