@@ -4,6 +4,7 @@ A label policy says what a pixel is when annotations overlap, and which images a
 written here from its definition, apart from the builder's own painting code.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -162,7 +163,7 @@ def keeps(
     if labels.policy == "voc" or split != "train":
         return True
     # overlaps count twice: torchvision's `_has_valid_annotation`
-    if sum(areas) <= labels.min_area:
+    if math.fsum(areas) <= labels.min_area:
         return False
     if labels.policy == "torchvision":
         return True
