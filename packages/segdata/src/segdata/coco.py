@@ -306,10 +306,10 @@ def _index(text: JsonText, classes: ClassSet) -> Instances:
         if name == "images":
             images = [image for some in text.records(CocoImage) for image in some]
         elif name == "annotations":
-            chosen = defaultdict(list)
+            chosen, of_coco = defaultdict(list), classes.of_coco
             for some in text.records(CocoAnnotation):
                 for annotation in some:
-                    if annotation.category_id in classes.of_coco:
+                    if annotation.category_id in of_coco:
                         annotation.segmentation = annotation.segmentation.copy()
                         chosen[annotation.image_id].append(annotation)
         elif name == "info":
