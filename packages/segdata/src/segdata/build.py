@@ -6,16 +6,15 @@ goes on with those whose sidecar is missing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from segdata import card, engine, neighbours, shards
+from segdata import card, engine, locks, neighbours, shards
 from segdata.classes import IGNORE
-from segdata.errors import OutputError, SourceError
+from segdata.errors import SourceError
 from segdata.plan import (
     BuildOptions,
     Progress,
@@ -27,7 +26,7 @@ from segdata.plan import (
     refuse_other_basis,
     refuse_other_plan,
 )
-from segdata.records import make_shard
+from segdata.records import PROOF, make_shard
 from segdata.samples import Source, View
 
 VIEW = 100  # samples of the small fixed validation view
@@ -45,8 +44,6 @@ def build(source: Source, options: BuildOptions, progress: Progress) -> dict[str
     """
     _refuse_incomplete(source, options)
     basis = made_with(source, options)
-    with shards.explained(options.out):
-        options.out.mkdir(parents=True, exist_ok=True)
     with _only_writer(options.out, source.dataset):
         neighbours.refuse_other_classes(options.out, options.classes)
         neighbours.refuse_other_year(options.out, source)
@@ -59,6 +56,7 @@ def build(source: Source, options: BuildOptions, progress: Progress) -> dict[str
         for plan in plans.values():
             refuse_other_plan(options.out, plan)
         _make_missing(plans, options, progress)
+        shards.sweep(options.out, source.dataset)  # workers that died in a cluster, too
         with shards.explained(options.out):
             return _finish(source, plans, basis, options)
 
@@ -78,21 +76,20 @@ def _refuse_incomplete(source: Source, options: BuildOptions) -> None:
 
 @contextmanager
 def _only_writer(out: Path, dataset: str) -> Iterator[None]:
-    """Hold the lock of a data set's years; the system lets go of it even when we are killed."""
-    lock = FileLock(out / f".{neighbours.family(dataset)}.lock")
+    """Hold the lock of a data set's years; a failed build removes the directory if it made it."""
     with shards.explained(out):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise OutputError(
-                f"another build of {dataset} is writing here",
-                where=out,
-                advice="wait for it, or choose another --out",
-            ) from None
+        new = not out.exists()
+        out.mkdir(parents=True, exist_ok=True)
+        lock = ExitStack()
+        lock.enter_context(locks.only_writer(out, neighbours.family(dataset), dataset))
     try:
-        yield
-    finally:
-        lock.release()
+        with lock:
+            yield
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                out.rmdir()  # only where it is empty
+        raise
 
 
 def _make_missing(
@@ -108,8 +105,34 @@ def _make_missing(
     report = partial(progress, f"building {todo[0].dataset}")
     workers = min(options.workers, len(todo))
     report(0, total)
-    for _ in engine.run(make_shard, todo, workers, lambda done: report(done, total)):
-        pass
+    with _proof(options, todo[0].dataset) as proof:
+        for _ in engine.run(
+            partial(make_shard, proof=proof),
+            todo,
+            workers,
+            lambda done: report(done, total),
+            options.scheduler,
+        ):
+            pass
+
+
+@contextmanager
+def _proof(options: BuildOptions, dataset: str) -> Iterator[str]:
+    """A secret in a hidden file, by which workers elsewhere know the directory; "" if all is here.
+
+    It is removed in the end.
+    """
+    if not options.scheduler:
+        yield ""
+        return
+    path, secret = options.out / f".{dataset}{PROOF}", token_hex()
+    with shards.explained(options.out):
+        shards.write_file(path, secret.encode())
+    try:
+        yield secret
+    finally:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _is_done(task: ShardTask, out: Path) -> bool:
@@ -151,8 +174,8 @@ def _finish(
         "complete": whole,
     }
     shards.write_file(options.out / f"{source.dataset}.json", shards.to_json(manifest))
-    with FileLock(options.out / ".info.lock"):
-        shards.sweep(options.out, "info.json")
+    with locks.info_writer(options.out):
+        shards.sweep(options.out, "info")
         shards.write_info(options.out)
         card.write_card(options.out)
     return manifest

@@ -42,7 +42,7 @@ def write_card(folder: Path) -> bool:
     path = folder / NAME
     if path.exists() and not is_ours(path):
         return False
-    shards.sweep(folder, NAME)
+    shards.sweep(folder, NAME.partition(".")[0])
     data = card_text(shards.manifests(folder)).encode()
     if not path.exists() or path.read_bytes() != data:
         shards.write_file(path, data)

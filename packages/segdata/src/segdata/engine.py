@@ -1,4 +1,4 @@
-"""Engines run the same function over many tasks: in this process, or in several of its children.
+"""Engines run one function over many tasks: here, in processes of this machine, or in a cluster.
 
 A task's work reports every finished item with `tick`, which is also where it learns that it shall
 stop: Ctrl-C ends a build within one sample, and a killed parent takes its workers with it.
@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import islice
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from segdata.errors import SegdataError
 
@@ -32,7 +34,15 @@ class _Shared:
 
     counter: "Synchronized[int] | None" = None
     stop: Event | None = None
-    local: Callable[[], None] | None = None
+
+
+class _Thread(threading.local):
+    """What to call for every item that this thread finishes."""
+
+    count: Callable[[], None] | None = None
+
+
+_thread = _Thread()
 
 
 def tick() -> None:
@@ -41,8 +51,8 @@ def tick() -> None:
     Raises:
         StoppedError: the build is being stopped.
     """
-    if _Shared.local is not None:
-        _Shared.local()
+    if _thread.count is not None:
+        _thread.count()
     if _Shared.counter is not None:
         with _Shared.counter.get_lock():
             _Shared.counter.value += 1
@@ -62,6 +72,7 @@ def run(
     tasks: Iterable[Task],
     workers: int,
     progress: Callable[[int], None],
+    scheduler: str = "",
 ) -> Iterator[Result]:
     """Results of `function` over `tasks`, in the order in which they are finished.
 
@@ -69,18 +80,34 @@ def run(
     not be in memory.
 
     Args:
-        function: a module's function; with several workers it and the tasks are pickled.
+        function: a module's function; unless everything runs in this process, it and the tasks are
+            pickled.
         tasks: any iterable.
         workers: processes; with 1 everything runs in this process.
         progress: called with the number of items finished so far (see `tick`).
+        scheduler: address of a Dask scheduler, whose workers then do it instead.
 
     Raises:
-        SegdataError: a worker died, or what `function` raises.
+        SegdataError: a worker died, no cluster answers, or what `function` raises.
     """
-    if workers <= 1:
+    if scheduler:
+        from segdata.cluster import DaskPool
+
+        yield from _drained(DaskPool(scheduler), function, tasks, progress)
+    elif workers <= 1:
         yield from _run_here(function, tasks, progress)
     else:
-        yield from _run_in_pool(function, tasks, workers, progress)
+        yield from _drained(_LocalPool(workers), function, tasks, progress)
+
+
+@contextmanager
+def counted(count: Callable[[], None]) -> Iterator[None]:
+    """Within its `with` block `count` is called for every item that this thread finishes."""
+    before, _thread.count = _thread.count, count
+    try:
+        yield
+    finally:
+        _thread.count = before
 
 
 def _run_here(
@@ -93,46 +120,100 @@ def _run_here(
         done += 1
         progress(done)
 
-    _Shared.local = count
-    try:
+    with counted(count):
         for task in tasks:
             yield function(task)
-    finally:
-        _Shared.local = None
 
 
-def _run_in_pool(
+class Pool(Protocol):
+    """An executor in the manner of `concurrent.futures`, with progress and one way to end."""
+
+    def submit(self, function: Callable[[Task], Result], task: Task) -> "Future[Result]":
+        """Give a task to the workers."""
+
+    def size(self) -> int:
+        """Tasks that can run at the same time at present.
+
+        Raises:
+            SegdataError: no worker is left.
+        """
+
+    def finished(self) -> int:
+        """Items finished so far."""
+
+    def result(self, future: "Future[Result]") -> Result:
+        """The result of a future that is done.
+
+        Raises:
+            SegdataError: its worker died, or what the function raised.
+        """
+
+    def close(self) -> None:
+        """Stop whatever is still running, and wait for it."""
+
+
+def _drained(
+    pool: Pool,
     function: Callable[[Task], Result],
     tasks: Iterable[Task],
-    workers: int,
     progress: Callable[[int], None],
 ) -> Iterator[Result]:
-    context = multiprocessing.get_context("spawn")
-    counter, stop = context.Value("q", 0), context.Event()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (counter, stop))
+    """Results as they are finished, with one task in reserve so that no worker waits for us."""
     waiting = iter(tasks)
     pending: set[Future[Any]] = set()
     try:
         while True:
-            for task in waiting:
+            for task in islice(waiting, max(0, pool.size() + 1 - len(pending))):
                 pending.add(pool.submit(function, task))
-                if len(pending) > workers:  # one in reserve, so that no worker waits for us
-                    break
             if not pending:
                 return
             done, pending = wait(pending, POLL, FIRST_COMPLETED)
-            progress(counter.value)
+            progress(pool.finished())
             for future in done:
-                yield future.result()
+                yield pool.result(future)
+    finally:
+        pool.close()
+
+
+class _LocalPool:
+    """Processes of this machine, started anew so that they inherit nothing."""
+
+    def __init__(self, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.workers = workers
+        self.counter, self.stop = context.Value("q", 0), context.Event()
+        arguments = (self.counter, self.stop)
+        self.executor = ProcessPoolExecutor(workers, context, _start_worker, arguments)
+
+    def submit(self, function: Callable[[Task], Result], task: Task) -> "Future[Result]":
+        with _told_death():
+            return self.executor.submit(function, task)
+
+    def size(self) -> int:
+        return self.workers
+
+    def finished(self) -> int:
+        return int(self.counter.value)
+
+    def result(self, future: "Future[Result]") -> Result:
+        with _told_death():
+            return future.result()
+
+    def close(self) -> None:
+        self.stop.set()
+        self.executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _told_death() -> Iterator[None]:
+    try:
+        yield
     except BrokenProcessPool as error:
         raise SegdataError(
             "a worker process died",
             found="it was killed, perhaps because memory ran out",
             advice="run the same command again, perhaps with fewer --workers",
         ) from error
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _start_worker(counter: "Synchronized[int]", stop: Event) -> None:

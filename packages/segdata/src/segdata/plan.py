@@ -21,6 +21,7 @@ from segdata.errors import OutputError, SampleError, SourceError
 from segdata.images import RESAMPLING
 from segdata.labels import LabelPolicy
 from segdata.samples import Sample, Source, Split
+from segdata.stamps import Stamp, stamps
 
 CHUNK = 100  # samples of one task when masks are painted to choose images
 
@@ -46,6 +47,7 @@ class BuildOptions:
         skip_errors: leave broken samples out instead of failing.
         strict: refuse a source that holds fewer samples than the official split.
         workers: processes.
+        scheduler: address of a Dask scheduler, whose workers then make the shards instead.
     """
 
     out: Path
@@ -61,6 +63,7 @@ class BuildOptions:
     skip_errors: bool = False
     strict: bool = False
     workers: int = 1
+    scheduler: str = ""
 
     def size_of(self, split: str) -> int:
         """The longest side in a split, 0 for native."""
@@ -74,6 +77,7 @@ class ShardTask:
     Attributes:
         plan_sha256: of the basis and of every sample's fingerprint.
         basis: everything but the samples that decides the shard's bytes.
+        stamps: of the archives that the samples are read from.
     """
 
     name: str
@@ -83,6 +87,7 @@ class ShardTask:
     plan_sha256: str
     basis: Mapping[str, Any]
     options: BuildOptions
+    stamps: tuple[Stamp, ...] = ()
 
 
 @dataclass
@@ -161,9 +166,10 @@ def plan_split(
             advice="choose other --classes, a smaller --min-area, or other --data",
         )
     count = _shards_for(kept, options)
+    seen = stamps(kept)
     bounds = [i * len(kept) // count for i in range(count + 1)]
     tasks = [
-        _task(source.dataset, name, number, kept[begin:end], basis, options)
+        _task(source.dataset, name, number, kept[begin:end], basis, options, seen)
         for number, (begin, end) in enumerate(pairwise(bounds))
     ]
     return SplitPlan(split, tasks, left_out)
@@ -189,12 +195,13 @@ def _task(
     samples: Sequence[Sample],
     basis: Mapping[str, Any],
     options: BuildOptions,
+    seen: tuple[Stamp, ...],
 ) -> ShardTask:
     name = f"{dataset}-{split}-{number:06d}"
     digest = hashlib.sha256(json.dumps([name, basis], sort_keys=True).encode())
     for sample in samples:
         digest.update(f"\n{sample.key} {sample.fingerprint}".encode())
-    return ShardTask(name, dataset, split, samples, digest.hexdigest(), basis, options)
+    return ShardTask(name, dataset, split, samples, digest.hexdigest(), basis, options, seen)
 
 
 def _select(
@@ -205,7 +212,13 @@ def _select(
     work = partial(_rejections, split=split, policy=options.policy, skip=options.skip_errors)
     report = partial(progress, f"choosing {split} images")
     reasons: dict[str, str] = {}
-    for found in engine.run(work, chunks, options.workers, lambda done: report(done, len(samples))):
+    for found in engine.run(
+        work,
+        chunks,
+        options.workers,
+        lambda done: report(done, len(samples)),
+        options.scheduler,
+    ):
         reasons |= found
     kept = [sample for sample in samples if sample.key not in reasons]
     rejected = [(s.source_id, reasons[s.key]) for s in samples if s.key in reasons]
@@ -256,7 +269,7 @@ def refuse_other_basis(out: Path, dataset: str, basis: Mapping[str, Any]) -> Non
     then = {field: before[field] for field in basis if field != "classes"}
     then["classes"] = [row["name"] for row in before["classes"][1:]]
     if then != dict(basis):
-        raise _other_options(dataset, out / f"{dataset}.json", _differences(basis, then))
+        raise _other_options(dataset, out / f"{dataset}.json", differences(basis, then))
 
 
 def refuse_other_plan(out: Path, plan: SplitPlan) -> None:
@@ -270,32 +283,30 @@ def refuse_other_plan(out: Path, plan: SplitPlan) -> None:
 def _compare(task: ShardTask, found: Mapping[str, Any], out: Path) -> None:
     if found.get("plan_sha256") == task.plan_sha256:
         return
-    differences = _differences(task.basis, found.get("made_with", {}))
-    raise _other_options(task.dataset, out / str(found.get("shard", task.name)), differences)
+    changed = differences(task.basis, found.get("made_with", {}))
+    raise _other_options(task.dataset, out / str(found.get("shard", task.name)), changed)
 
 
-def _other_options(
-    dataset: str, where: Path, differences: Sequence[tuple[str, str]]
-) -> OutputError:
-    names = {now.partition(" ")[0] for now, _ in differences}
-    what = "options" if differences else "sources: images or annotations have changed"
+def _other_options(dataset: str, where: Path, changed: Sequence[tuple[str, str]]) -> OutputError:
+    names = {now.partition(" ")[0] for now, _ in changed}
+    what = "options" if changed else "sources: images or annotations have changed"
     same = "use the same options"
-    if not differences:
+    if not changed:
         same = "name the sources that it was built from with --data"
     elif "synthetic" in names:
         what, same = "data: generated and real data do not mix", "name the same kind with --data"
     return OutputError(
         f"the directory holds shards of other {what}",
         where=where,
-        expected=", ".join(now for now, _ in differences) or None,
-        found=", ".join(then for _, then in differences) or None,
+        expected=", ".join(now for now, _ in changed) or None,
+        found=", ".join(then for _, then in changed) or None,
         advice=f"{same}, choose another --out, or delete the {dataset}* files there to build anew",
     )
 
 
-def _differences(now: Any, then: Any, name: str = "") -> list[tuple[str, str]]:  # noqa: ANN401 - JSON
+def differences(now: Any, then: Any, name: str = "") -> list[tuple[str, str]]:  # noqa: ANN401 - JSON
     """(now, then) of every option that differs, as text."""
     if isinstance(now, Mapping) and isinstance(then, Mapping):
         keys = sorted({*now, *then})
-        return [pair for k in keys for pair in _differences(now.get(k), then.get(k), k)]
+        return [pair for k in keys for pair in differences(now.get(k), then.get(k), k)]
     return [] if now == then else [(f"{name} {now}", f"{name} {then}")]

@@ -6,15 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata import engine, masks, shards
-from segdata.errors import SampleError
+from segdata.errors import OutputError, SampleError
 from segdata.images import BrokenImageError, fit, probe_jpeg, resize_jpeg
 from segdata.labels import LabelPolicy
-from segdata.plan import ShardTask
+from segdata.plan import ShardTask, codec_versions, differences
 from segdata.samples import Loaded, Sample
 
+PROOF = ".proof"  # suffix of the hidden file by which workers elsewhere know the directory
 
-def make_shard(task: ShardTask) -> str:
-    """Make one shard in the shards directory; returns its name. Runs in a worker."""
+
+def make_shard(task: ShardTask, proof: str = "") -> str:
+    """Make one shard in the shards directory; returns its name. Runs in a worker.
+
+    Args:
+        task: the shard.
+        proof: what the client wrote into the directory, where the worker may be elsewhere.
+
+    Raises:
+        OutputError: this worker's codecs differ, it sees another directory, or cannot write.
+        SourceError: an archive is another one than the client indexed, or a sample is broken.
+    """
+    _refuse_other_versions(task)
+    if proof:
+        _refuse_other_directory(task, proof)
     left_out: list[list[str]] = []
     extra = {
         "dataset": task.dataset,
@@ -28,8 +42,51 @@ def make_shard(task: ShardTask) -> str:
     return task.name
 
 
+def _refuse_other_versions(task: ShardTask) -> None:
+    then = task.basis["versions"]
+    found = differences(codec_versions(rasteriser="pycocotools" in then), then)
+    if found:
+        raise OutputError(
+            "a worker's libraries differ, so its shards would have other bytes",
+            where=task.name,
+            expected=", ".join(then for _, then in found),
+            found=", ".join(now for now, _ in found),
+            advice="install the same versions on every worker's machine",
+        )
+
+
+def _refuse_other_directory(task: ShardTask, proof: str) -> None:
+    out = task.options.out
+    path = out / f".{task.dataset}{PROOF}"
+    try:
+        seen = path.read_text() == proof
+    except OSError:
+        seen = False
+    if not seen:
+        raise OutputError(
+            "a worker does not see the shards directory that the build writes to",
+            where=out,
+            expected="one folder, at the same path on every machine",
+            found="another folder of that name" if out.exists() else "no such folder",
+            advice="give --out as the full path of a folder that all machines share",
+        )
+
+
 def _records(task: ShardTask, left_out: list[list[str]]) -> Iterator[shards.Record]:
-    """The shard's samples; those that have to be left out go into `left_out`."""
+    """The shard's samples; those that have to be left out go into `left_out`.
+
+    Raises:
+        SourceError: an archive is not the one that was indexed, before or after they were read.
+    """
+    before = [stamp.again() for stamp in task.stamps]
+    for stamp, now in zip(task.stamps, before, strict=True):
+        stamp.refuse_other(now, copy=bool(task.options.scheduler))
+    yield from _read_records(task, left_out)
+    for stamp in before:
+        stamp.refuse_other(stamp.again())
+
+
+def _read_records(task: ShardTask, left_out: list[list[str]]) -> Iterator[shards.Record]:
     for sample in task.samples:
         try:
             record = _record(sample, task)

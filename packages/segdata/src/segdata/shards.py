@@ -9,12 +9,14 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -227,7 +229,8 @@ def explained(folder: Path) -> Iterator[None]:
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the name `path` only once it is whole and on the disk."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    # No two writers share it, on whatever machines: process ids would repeat.
+    partial = path.with_name(f"{path.name}.{token_hex(4)}{PARTIAL}")
     try:
         with partial.open("wb") as file:
             yield file
@@ -241,9 +244,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def sweep(folder: Path, dataset: str) -> None:
     """Remove what a killed writer of the data set left behind under unfinished names."""
+    ours = re.compile(rf"\.?{re.escape(dataset)}(-(train|val)-\d+)?\.[a-z.]+\.[0-9a-f]+\{PARTIAL}")
     with explained(folder):
-        for partial in folder.glob(f"{dataset}*{PARTIAL}"):
-            partial.unlink(missing_ok=True)
+        for partial in folder.glob(f"*{PARTIAL}"):
+            if ours.fullmatch(partial.name):
+                partial.unlink(missing_ok=True)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -12,10 +12,12 @@ from segdata.cli.options import (
     SOURCE,
     Classes,
     Data,
+    EngineName,
     Failure,
     Limit,
     Out,
     Quality,
+    Scheduler,
     Seed,
     ShardBytes,
     ShardSamples,
@@ -25,6 +27,7 @@ from segdata.cli.options import (
     Strict,
     ValSize,
     Workers,
+    refuse_other_engine,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +76,8 @@ def build_voc(
     shard_bytes: ShardBytes = 0,
     seed: Seed = 0,
     workers: Workers = 0,
+    engine: EngineName = "local",
+    scheduler: Scheduler = "",
 ) -> None:
     """Build shards from PASCAL VOC's segmentation images, with SBD's or alone, as they lie."""
     from segdata import terminal
@@ -95,6 +100,8 @@ def build_voc(
             skip_errors=on_error == "skip",
             strict=strict,
             workers=workers,
+            engine=engine,
+            scheduler=scheduler,
         )
         source = open_protocol(data, sbd, protocol, chosen, _names(split), int(year))
         _build(source, options)
@@ -149,6 +156,8 @@ def build_coco(
     shard_bytes: ShardBytes = 0,
     seed: Seed = 0,
     workers: Workers = 0,
+    engine: EngineName = "local",
+    scheduler: Scheduler = "",
 ) -> None:
     """Build shards from MS-COCO's images and instances, from the zips or their folders."""
     from segdata import terminal
@@ -174,6 +183,8 @@ def build_coco(
             skip_errors=on_error == "skip",
             strict=strict,
             workers=workers,
+            engine=engine,
+            scheduler=scheduler,
         )
         _build(open_coco(data, int(year), chosen, _names(split), policy), options)
 
@@ -182,11 +193,20 @@ def _names(split: Splits) -> tuple[str, ...]:
     return ("train", "val") if split == "both" else (split,)
 
 
-def _options(*, workers: int, **rest: Any) -> "BuildOptions":  # noqa: ANN401 - passed on
+def _options(
+    *,
+    workers: int,
+    engine: EngineName,
+    scheduler: str,
+    **rest: Any,  # noqa: ANN401 - passed on
+) -> "BuildOptions":
     from segdata.engine import default_workers
     from segdata.plan import BuildOptions
 
-    return BuildOptions(workers=workers or default_workers(), **rest)
+    refuse_other_engine(engine, scheduler, workers)
+    if scheduler:
+        rest["out"] = rest["out"].absolute()  # workers elsewhere have other working folders
+    return BuildOptions(workers=workers or default_workers(), scheduler=scheduler, **rest)
 
 
 def _build(source: "Source", options: "BuildOptions") -> None:

@@ -96,3 +96,41 @@ Workers = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+EngineName = Annotated[
+    Literal["local", "dask"],
+    typer.Option(
+        help="What makes the shards: processes of this machine, or the workers of a Dask cluster "
+        "(needs segdata\\[dask]). Both give the same bytes.",
+        rich_help_panel=RUNNING,
+    ),
+]
+Scheduler = Annotated[
+    str,
+    typer.Option(
+        help="Address of the Dask scheduler, with --engine dask: tcp://HOST:8786.",
+        show_default=False,
+        rich_help_panel=RUNNING,
+    ),
+]
+
+
+def refuse_other_engine(engine: str, scheduler: str, workers: int) -> None:
+    """Refuse options that the engine has no use for, or lacks.
+
+    Raises:
+        UsageError: the message names the option.
+    """
+    from segdata.errors import UsageError
+
+    if engine == "dask" and not scheduler:
+        raise UsageError(
+            "--engine dask needs the address of a scheduler",
+            advice="add --scheduler tcp://HOST:8786, as `dask scheduler` prints it",
+        )
+    if engine == "dask" and workers:
+        raise UsageError(
+            "--workers counts the local engine's processes; a cluster has the workers that it has",
+            advice="start workers with `dask worker`, and leave --workers away",
+        )
+    if engine == "local" and scheduler:
+        raise UsageError("--scheduler is of no use to the local engine", advice="add --engine dask")
