@@ -20,16 +20,18 @@ Tree = Callable[[Path], dict[str, bytes]]
 
 DIES = """
 import os, signal
-flush, calls = os.fsync, 0
 
-def counted(file):
-    global calls
-    calls += 1
-    if calls == 4:  # the tar of its second shard
-        os.kill(os.getpid(), signal.SIGKILL)
-    flush(file)
+def dask_setup(worker):
+    flush, calls = os.fsync, 0
 
-os.fsync = counted
+    def counted(file):
+        nonlocal calls
+        calls += 1
+        if calls == 4:  # the tar of its second shard
+            os.kill(os.getpid(), signal.SIGKILL)
+        flush(file)
+
+    os.fsync = counted
 """
 """Preloaded by a worker: it is killed when it has written a tar that has no name yet."""
 
@@ -41,20 +43,23 @@ class Absent:
         if name.partition(".")[0] == "segdata":
             raise ModuleNotFoundError("No module named 'segdata'", name="segdata")
 
-sys.meta_path.insert(0, Absent())
+def dask_setup(worker):
+    sys.meta_path.insert(0, Absent())
 """
 """Preloaded by a worker: an environment without segdata."""
 
 SLOW = """
 import time
-from segdata import records
-made = records._record
 
-def slow(*arguments):
-    time.sleep(0.2)
-    return made(*arguments)
+def dask_setup(worker):
+    from segdata import records
+    made = records._record
 
-records._record = slow
+    def slow(*arguments):
+        time.sleep(0.2)
+        return made(*arguments)
+
+    records._record = slow
 """
 """Preloaded by a worker: five samples a second, so that a stop falls into a shard."""
 
@@ -186,10 +191,10 @@ def test_workers_leave_a_stopped_build(
         running = subprocess.Popen(
             [sys.executable, "-m", "segdata", *command], stderr=subprocess.PIPE, text=True
         )
-        until(lambda: any(out.glob("*.partial")))
+        until(lambda: any(out.glob("voc2012-*.partial")))
         running.send_signal(how)
         stderr = running.communicate()[1]
-        until(lambda: not any(out.glob("*.partial")))
+        until(lambda: not any(out.glob("voc2012-*.partial")))
     if how == signal.SIGINT:
         assert running.returncode == 130
         assert stderr.startswith("interrupted: finished shards are kept")

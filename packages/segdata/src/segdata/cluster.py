@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from segdata import engine
+from segdata import __version__, engine
 from segdata.errors import SegdataError
 
 try:
@@ -59,6 +59,7 @@ class DaskPool:
         self.threads, self.looked, self.alone = 0, 0.0, 0.0
         self.client.subscribe_topic(self.topic, self._hear)
         self._wait_for_workers()
+        self._refuse_other_versions()
 
     def submit(self, function: Callable[[Task], Result], task: Task) -> "Future[Result]":
         """Give a task to the cluster."""
@@ -117,18 +118,9 @@ class DaskPool:
             raise SegdataError(
                 "workers of the cluster died one after the other over the same shard",
                 where=self.scheduler,
-                found=f"{error.allowed_failures + 1} deaths, perhaps because memory ran out",
-                advice=f"see the workers' logs; give them more memory; {KEPT}",
-            ) from error
-        except (ImportError, AttributeError, TypeError) as error:
-            if isinstance(error, ImportError) and "segdata" not in str(error):
-                raise
-            raise SegdataError(
-                "a worker of the cluster cannot run segdata's work",
-                where=self.scheduler,
-                expected="the same version of segdata on every worker",
-                found=error,
-                advice="pip install the same segdata on every worker's machine",
+                found=f"{error.allowed_failures + 1} deaths: their memory may be too small, or "
+                "segdata is not installed where they run",
+                advice=f"see the workers' logs; {KEPT}",
             ) from error
 
     def close(self) -> None:
@@ -157,6 +149,20 @@ class DaskPool:
                 found=f"none within {JOIN} seconds",
                 advice=f"start some: dask worker {self.scheduler} --nthreads 1 --nworkers N",
             ) from error
+
+    def _refuse_other_versions(self) -> None:
+        """Ask every worker for its segdata; one that lacks it could not even unpickle our work."""
+        ask = "__import__('segdata').__version__"
+        for worker, found in self.client.run(eval, ask, on_error="return").items():
+            if found != __version__:
+                self.close()
+                raise SegdataError(
+                    "a worker of the cluster cannot run segdata's work",
+                    where=worker,
+                    expected=f"segdata {__version__}",
+                    found=found if isinstance(found, Exception) else f"segdata {found}",
+                    advice="pip install the same segdata on every worker's machine",
+                )
 
     def _hear(self, event: tuple[float, tuple[str, int, int, str]]) -> None:
         """Note what a worker reports of a task: how many items, and whether it still runs."""
