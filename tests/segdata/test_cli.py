@@ -25,6 +25,8 @@ OPTIONS = {
     "toy": ["--out", "--images", "--seed"],
     "verify-masks": ["shards", "--data", "--json", "--workers"],
     "show": ["shards", "keys...", "--out", "--count"],
+    "info": ["shards", "--json"],
+    "report": ["shards", "--out", "-o", "--pictures"],
 }
 
 

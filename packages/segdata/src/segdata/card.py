@@ -192,7 +192,7 @@ def _dataset(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "policy": labels["policy"],
         "policy_version": labels["version"],
         "policy_text": provenance.policy_text(labels),
-        "options": ", ".join(f"{name} {value}" for name, value in sorted(options.items())),
+        "options": ", ".join(f"{name} {v}" for name, v in sorted(options.items()) if v != ""),
         "versions": ", ".join(f"{k} {v}" for k, v in sorted(manifest["versions"].items())),
         "command": provenance.build_command(manifest),
         "origins": list(provenance.origins(manifest)),

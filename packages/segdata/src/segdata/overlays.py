@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from segdata import shards
+from segdata import shards, stored
 from segdata.errors import ShardsError
 
 IGNORE = 255
@@ -21,8 +21,6 @@ OPACITY = 0.55
 PAPER, INK, DIM = (250, 250, 248), (30, 30, 34), (120, 120, 126)
 TILE = (320, 240)
 COLUMNS = 4
-FIELDS = 12  # of an index line: suffix, offset, size and name of three members
-CHECK = "see `segdata verify-masks`, then delete the shard's files and build again"
 
 Classes = Sequence[Mapping[str, Any]]
 """The manifest's `classes`: id, name, color."""
@@ -63,7 +61,7 @@ def with_legend(
 ) -> Image.Image:
     """The picture with a strip below: title, and colour, name and share of each id in the mask."""
     font = ImageFont.load_default(size=14)
-    entries = list(_shares(mask, classes))
+    entries = list(shares(mask, classes))
     width = max(picture.width, 260)
     rows = _wrapped(entries, font, width - 16)
     canvas = Image.new("RGB", (width, picture.height + 30 + 22 * len(rows)), PAPER)
@@ -84,7 +82,7 @@ def with_legend(
 Entry = tuple[tuple[int, int, int], str]
 
 
-def _shares(mask: NDArray[np.uint8], classes: Classes) -> Iterator[Entry]:
+def shares(mask: NDArray[np.uint8], classes: Classes) -> Iterator[Entry]:
     """Colour and text of each id in the mask but background, the most frequent first."""
     counts = np.bincount(mask.ravel(), minlength=256)
     table = {row["id"]: (tuple(row["color"]), row["name"]) for row in classes}
@@ -150,7 +148,7 @@ def show(folder: Path, keys: Sequence[str], out: Path, count: int) -> list[Path]
     classes = next(iter(manifests.values()))["classes"]
     tiles, written = [], []
     for key, parts in _chosen(folder, manifests, keys, count):
-        image, mask = _decoded(key, parts)
+        image, mask = decoded(key, parts)
         picture = overlay(image, mask, classes)
         tiles.append((_caption(key, mask, classes), picture))
         written.append(_saved(with_legend(picture, mask, classes, key), out / f"{key}.png"))
@@ -161,19 +159,19 @@ def show(folder: Path, keys: Sequence[str], out: Path, count: int) -> list[Path]
     return written
 
 
-def _decoded(key: str, parts: Mapping[str, bytes]) -> tuple[Image.Image, NDArray[np.uint8]]:
+def decoded(key: str, parts: Mapping[str, bytes]) -> tuple[Image.Image, NDArray[np.uint8]]:
     """The image and the mask, uint8 (H, W), of a sample's members."""
     try:
         image = Image.open(io.BytesIO(parts["jpg"])).convert("RGB")
         return image, np.asarray(Image.open(io.BytesIO(parts["seg.png"])))
     except (OSError, SyntaxError, ValueError, KeyError) as error:
         raise ShardsError(
-            "a sample cannot be decoded", where=key, found=error, advice=CHECK
+            "a sample cannot be decoded", where=key, found=error, advice=stored.CHECK
         ) from error
 
 
 def _caption(key: str, mask: NDArray[np.uint8], classes: Classes) -> str:
-    names = [text.rpartition(" ")[0].rpartition(" ")[0] for _, text in _shares(mask, classes)]
+    names = [text.rpartition(" ")[0].rpartition(" ")[0] for _, text in shares(mask, classes)]
     shown = ", ".join(name for name in names if name != "ignored") or "background only"
     text = f"{key.partition('_')[2]}  {shown}"
     return text if len(text) <= 52 else text[:50] + "…"
@@ -196,7 +194,9 @@ def _chosen(
     firsts: list[str] = []
     for manifest in manifests.values():
         for split in manifest["splits"].values():
-            rows = [row for shard in split["shards"] for row in _index(folder / shard["name"])]
+            rows = [
+                row for shard in split["shards"] for row in stored.index(folder / shard["name"])
+            ]
             places |= {row[1][3].partition(".")[0]: row for row in rows}
             firsts += [row[1][3].partition(".")[0] for row in rows[:count]]
     for key in keys or firsts:
@@ -207,40 +207,4 @@ def _chosen(
                 where=folder,
                 expected=f"one of {len(places):,} keys, such as {example}",
             )
-        yield key, _members(*places[key])
-
-
-def _index(tar: Path) -> Iterator[tuple[Path, list[str]]]:
-    """(tar, fields of the line) of each sample in a shard's index."""
-    path = tar.with_suffix(".idx")
-    try:
-        lines = [line.split() for line in path.read_text().splitlines()[1:]]
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    for fields in lines:
-        if len(fields) != FIELDS:
-            raise _unreadable(path, f"a line of {len(fields)} fields: {' '.join(fields)[:60]}")
-    return ((tar, fields) for fields in lines)
-
-
-def _unreadable(path: Path, found: object) -> ShardsError:
-    return ShardsError(
-        "a file of the shards directory cannot be read", where=path, found=found, advice=CHECK
-    )
-
-
-def _members(tar: Path, fields: Sequence[str]) -> dict[str, bytes]:
-    parts = {}
-    try:
-        with tar.open("rb") as file:
-            for suffix, offset, size in zip(fields[::4], fields[1::4], fields[2::4], strict=True):
-                file.seek(int(offset))
-                parts[suffix] = file.read(int(size))
-    except (OSError, ValueError) as error:
-        raise _unreadable(tar, error) from error
-    short = [
-        s for s, size in zip(fields[::4], fields[2::4], strict=True) if len(parts[s]) < int(size)
-    ]
-    if short:
-        raise _unreadable(tar, f"it ends within a {short[0]} member")
-    return parts
+        yield key, stored.members(*places[key])

@@ -64,7 +64,7 @@ def print_line(text: str, style: str = "") -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; the first column is left-aligned, the others are numbers.
+    """A table; columns of numbers are right-aligned, others and the first one left-aligned.
 
     Cells may begin with a colour, `#rrggbb `, which is drawn as a square on a terminal.
     """
@@ -81,10 +81,16 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
     table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        numeric = number and all(_is_number(row[number]) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left")
     for row in rows:
         table.add_row(*(_coloured(cell) for cell in row))
     console.print(table)
+
+
+def _is_number(cell: str) -> bool:
+    """Whether it begins like one, as `12`, `7.1 MB` and `0.5 %` do; empty cells do not count."""
+    return cell[:1].isdigit() or not cell
 
 
 def _plain(cell: str) -> str:

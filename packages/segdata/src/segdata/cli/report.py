@@ -1,0 +1,41 @@
+"""`segdata report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segdata.cli.app import app
+
+
+@app.command(
+    epilog="[bold]segdata report shards/ -o report.html[/]\n\n"
+    "[bold]segdata report shards/ --pictures 0[/]   numbers and charts alone, a small page"
+)
+def report(
+    shards: Annotated[Path, typer.Argument(help="The shards directory.")] = Path("shards"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="The page to write.")
+    ] = Path("report.html"),
+    most: Annotated[
+        int,
+        typer.Option(
+            "--pictures",
+            min=0,
+            help="Pictures of the classes, at most; each takes about 15 kB of the page.",
+        ),
+    ] = 160,
+) -> None:
+    """Write one self-contained page that shows what shards hold, with pictures of each class."""
+    from segdata import terminal
+
+    with terminal.told_errors("no page was written"):
+        from segdata.report import report_page
+        from segdata.shards import explained, write_file
+
+        with terminal.progress_bar() as progress:
+            page = report_page(shards, most, progress)
+        with explained(out.parent):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_file(out, page.encode())
+        terminal.print_line(str(out))
