@@ -217,7 +217,7 @@ def test_terms_are_told_per_data_set(built: Path) -> None:
     assert real.count("@article") == real.count("@inproceedings") == 1
     for manifest, words in (
         (changed(built, synthetic=True), "Drawn by `segdata toy`"),
-        (changed(built, dataset="mine"), "does not know their terms"),
+        (changed(built, dataset="coco3"), "does not know their terms"),
     ):
         text = card_text({manifest["dataset"]: manifest})
         assert header(text)["license"] == "unknown"
@@ -274,10 +274,28 @@ def test_policies_are_explained(built: Path) -> None:
     """Every policy that a build can record has a sentence; its numbers are in it."""
     from segdata.labels import PAINTERS
 
-    assert {*PAINTERS, "voc"} <= set(provenance.POLICIES)
-    text = provenance.policy_text(
-        {"policy": "segdata", "version": 1, "min_area": 1234, "void_border": 3}
+    assert {*PAINTERS, "voc", "folder"} <= set(provenance.POLICIES)
+    manifest = changed(
+        built, labels={"policy": "segdata", "version": 1, "min_area": 1234, "void_border": 3}
     )
+    text = provenance.policy_text(manifest)
     assert "1,234 px" in text
     assert "within 3 px" in text
-    assert provenance.policy_text(manifests(built)["voc2012"]["labels"]).startswith("The masks")
+    assert provenance.policy_text(manifests(built)["voc2012"]).startswith("The masks")
+
+
+def test_sbd_has_its_own_terms_and_option(real: Path, segdata: "Command", tmp_path: Path) -> None:
+    """A build with SBD names its protocol, cites both publications, and is made again with both."""
+    sbd = real / "benchmark.tgz"
+    if not sbd.is_file():
+        pytest.skip(f"no SBD in {real}")
+    for protocol, flags in (("trainaug", []), ("fcn2016", ["--protocol", "fcn2016"])):
+        out = tmp_path / protocol
+        command = ["build-voc", "--data", real, "--sbd", sbd, "--out", out, "--limit", 2, *flags]
+        assert segdata(*command).code == 0
+        text = (out / "README.md").read_text("utf-8")
+        assert "hariharan2011" in text
+        assert "everingham2010" in text
+        assert provenance.PROTOCOLS[protocol] in text
+        words = ["segdata", "build-voc", "--sbd", "data/benchmark.tgz", "--limit", "2", *flags]
+        assert provenance.build_command(manifests(out)["voc2012"]) == shlex.join(words)

@@ -55,7 +55,7 @@ def info_of(census: Sequence[SplitCensus]) -> dict[str, Any]:
 def _dataset(manifest: Mapping[str, Any], splits: Sequence[SplitCensus]) -> dict[str, Any]:
     copied = ("dataset", "synthetic", "complete", "labels", "options", "seed", "versions")
     return {field: manifest[field] for field in copied} | {
-        "policy": provenance.policy_text(manifest["labels"]),
+        "policy": provenance.policy_text(manifest),
         "command": provenance.build_command(manifest),
         "views": {
             name: {
@@ -163,7 +163,7 @@ def _made_table(dataset: Mapping[str, Any]) -> Table:
     labels = dataset["labels"]
     rows = [
         ["labels", f"{labels['policy']} {labels['version']}: {dataset['policy']}"],
-        *([name, str(v)] for name, v in sorted(dataset["options"].items()) if v != ""),
+        *(list(pair) for pair in provenance.option_texts(dataset["options"])),
         ["seed", str(dataset["seed"])],
         ["versions", ", ".join(f"{k} {v}" for k, v in sorted(dataset["versions"].items()))],
     ]

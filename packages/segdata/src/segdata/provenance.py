@@ -93,9 +93,11 @@ OWN = Origin(
     "these shards has to state them here.",
 )
 
+PUBLISHED = ("voc2007", "voc2012", "coco2014", "coco2017")
 POLICIES = {
     "voc": "The masks are the data set's own, id by id; the border that VOC draws around objects "
     "stays void.",
+    "folder": "Each value of the masks became the class that the class file gives it.",
     "segdata": "Crowds are void. Where two objects claim a pixel, the smaller one has it.",
     "torchvision": "A pixel under two or more objects is void. A crowd counts as an object of its "
     "class. (As torchvision's segmentation reference does it.)",
@@ -103,25 +105,37 @@ POLICIES = {
     "counts as an object of its class. (As GluonCV does it.)",
 }
 
+PROTOCOLS = {
+    "trainaug": "Train is VOC's own and what SBD adds to it, with VOC's mask where both have one; "
+    "val is VOC's.",
+    "fcn2016": "Train is SBD's own; val is seg11valid, images of VOC's val that SBD's train does "
+    "not hold.",
+}
+
 
 def origins(manifest: Manifest) -> Iterator[Origin]:
     """Whose data the data set is, the most important first."""
-    name = manifest["dataset"]
+    kind = _kind(manifest)
     if manifest["synthetic"]:
         yield GENERATED
-    elif name.startswith("voc"):
+    elif kind == "voc":
         yield VOC
-        if any("sbd" in source["name"].lower() for source in _sources(manifest)):
+        if _has_sbd(manifest):
             yield SBD
-    elif name.startswith("coco"):
+    elif kind == "coco":
         yield COCO
     else:
         yield OWN
 
 
-def _sources(manifest: Manifest) -> Iterator[Mapping[str, Any]]:
-    for split in manifest["splits"].values():
-        yield from split["sources"]
+def _kind(manifest: Manifest) -> str:
+    """`voc` or `coco` for a published data set, else "": anybody may call theirs `coco3`."""
+    name: str = manifest["dataset"]
+    return name.rstrip("0123456789") if name in PUBLISHED else ""
+
+
+def _has_sbd(manifest: Manifest) -> bool:
+    return manifest["options"].get("protocol") in PROTOCOLS
 
 
 def license_of(manifests: Sequence[Manifest]) -> str:
@@ -130,8 +144,9 @@ def license_of(manifests: Sequence[Manifest]) -> str:
     return "other" if found & {VOC, SBD, COCO} else "unknown"
 
 
-def policy_text(labels: Mapping[str, Any]) -> str:
-    """What the label policy does to a pixel and to the choice of images, in sentences."""
+def policy_text(manifest: Manifest) -> str:
+    """What label policy and protocol do to a pixel and to the choice of images, in sentences."""
+    labels = manifest["labels"]
     policy = labels["policy"]
     parts = [POLICIES.get(policy, f"The policy is called {policy!r}.")]
     if labels.get("min_area"):
@@ -139,7 +154,19 @@ def policy_text(labels: Mapping[str, Any]) -> str:
         parts.append(f"{where} are kept if their objects exceed {labels['min_area']:,} px in sum.")
     if labels.get("void_border"):
         parts.append(f"Pixels within {labels['void_border']} px of an outline are void.")
+    parts += [PROTOCOLS[p] for p in [manifest["options"].get("protocol")] if p in PROTOCOLS]
     return " ".join(parts)
+
+
+def option_texts(options: Mapping[str, Any], within: str = "") -> list[tuple[str, str]]:
+    """(name, value) of every option that has a value, sorted; those of groups as `group.name`."""
+    texts: list[tuple[str, str]] = []
+    for name, value in sorted(options.items()):
+        if isinstance(value, Mapping):
+            texts += option_texts(value, f"{within}{name}.")
+        elif value not in ("", None):
+            texts.append((f"{within}{name}", str(value)))
+    return texts
 
 
 def size_text(options: Mapping[str, Any], split: str) -> str:
@@ -153,8 +180,8 @@ def build_command(manifest: Manifest) -> str | None:
 
     Options at their defaults are left out; `--data` and `--out` are those of whoever runs it.
     """
-    kind = manifest["dataset"].rstrip("0123456789")
-    if kind not in ("voc", "coco"):
+    kind = _kind(manifest)
+    if not kind:
         return None
     words = ["segdata", f"build-{kind}"]
     for flag, value in _flags(manifest, kind):
@@ -167,10 +194,12 @@ def _flags(manifest: Manifest, kind: str) -> Iterator[tuple[str, object]]:
         "year": {"voc": 2012, "coco": 2017}[kind],
         "min_area": MIN_AREA,
         "void_border": 0,
-        "protocol": {"voc": "voc", "coco": ""}[kind],
+        "protocol": ("trainaug" if _has_sbd(manifest) else "voc") if kind == "voc" else "",
     }
     if manifest["synthetic"]:
         yield "--data", "toy/"
+    if _has_sbd(manifest):
+        yield "--sbd", "toy/benchmark.tgz" if manifest["synthetic"] else "data/benchmark.tgz"
     names = tuple(row["name"] for row in manifest["classes"][1:])
     presets = {VOC_NAMES: "voc", tuple(COCO_CATEGORIES.values()): "coco"}
     if presets.get(names) != "voc":

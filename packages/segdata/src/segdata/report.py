@@ -90,6 +90,7 @@ def _dataset(info: Mapping[str, Any], splits: Sequence[SplitCensus]) -> dict[str
     return {
         "info": info,
         "name": info["dataset"],
+        "options": provenance.option_texts(manifest["options"]),
         "origins": list(provenance.origins(manifest)),
         "sizes": {s.split: provenance.size_text(manifest["options"], s.split) for s in splits},
         "sources": [(s.split, source) for s in splits for source in s.facts["sources"]],
