@@ -5,7 +5,7 @@ seed alone. So shards may be made in any order by any number of workers, and an 
 goes on with those whose sidecar is missing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -155,8 +155,8 @@ def _finish(
     splits: dict[str, Any] = dict(before["splits"]) if before else {}
     views: dict[str, dict[str, Any]] = dict(before["views"]) if before else {}
     for name, plan in plans.items():
-        stats = [shards.read_json(options.out / f"{task.name}.stats.json") for task in plan.shards]
-        splits[name] = _split_facts(plan, stats, source, options)
+        stats, files = _sidecars(plan, options.out)
+        splits[name] = _split_facts(plan, stats, files, source, options)
         views |= _views(source, name, _written_keys(plan, stats))
     whole = {"train", "val"} <= splits.keys() and all(s["complete"] for s in splits.values())
     manifest = {
@@ -181,8 +181,26 @@ def _finish(
     return manifest
 
 
+def _sidecars(plan: SplitPlan, out: Path) -> tuple[list[dict[str, Any]], set[tuple[str, int, int]]]:
+    """The facts of a split's shards, and (name, size, CRC-32) of every file that was read for it.
+
+    The files of a shard are taken out of its facts, so that they are in memory once.
+    """
+    stats = []
+    files = {(file.name, file.size, file.crc32) for file in plan.source.files}
+    for task in plan.shards:
+        facts = shards.read_json(out / f"{task.name}.stats.json")
+        files.update((name, size, crc32) for name, size, crc32 in facts.pop("members"))
+        stats.append(facts)
+    return stats, files
+
+
 def _split_facts(
-    plan: SplitPlan, stats: Sequence[Mapping[str, Any]], source: Source, options: BuildOptions
+    plan: SplitPlan,
+    stats: Sequence[Mapping[str, Any]],
+    files: Iterable[tuple[str, int, int]],
+    source: Source,
+    options: BuildOptions,
 ) -> dict[str, Any]:
     """The manifest's entry of one split."""
     left_out: dict[str, list[str]] = {}
@@ -190,8 +208,6 @@ def _split_facts(
         left_out.setdefault(reason, []).append(source_id)
     available, official = plan.source.available, plan.source.official
     complete = not source.synthetic and not options.limit and available >= official
-    files = {(file.name, file.size, file.crc32) for file in plan.source.files}
-    files |= {(name, size, crc32) for shard in stats for name, size, crc32 in shard["members"]}
     return {
         "samples": sum(shard["samples"] for shard in stats),
         "available": available,

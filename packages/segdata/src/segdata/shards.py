@@ -11,6 +11,7 @@ import json
 import os
 import re
 import tarfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -374,17 +375,18 @@ def write_info(folder: Path) -> dict[str, Any]:
 
 def sources_digest(files: Iterable[tuple[str, int, int]]) -> list[dict[str, Any]]:
     """The manifest's `sources`: by first folder, members, bytes and a SHA-256 over sorted lines."""
-    groups: dict[str, list[tuple[str, int, int]]] = {}
-    for name, size, crc32 in sorted({(name, size, crc32) for name, size, crc32 in files}):
-        groups.setdefault(name.partition("/")[0], []).append((name, size, crc32))
+    sizes: dict[str, list[int]] = {}
+    digests: defaultdict[str, hashlib._Hash] = defaultdict(hashlib.sha256)
+    for name, size, crc32 in sorted(set(files)):
+        group = name.partition("/")[0]
+        sizes.setdefault(group, []).append(size)
+        digests[group].update(f"{name} {size} {crc32:08x}\n".encode())
     return [
         {
             "name": group,
-            "members": len(rows),
-            "bytes": sum(size for _, size, _ in rows),
-            "sha256": hashlib.sha256(
-                "".join(f"{name} {size} {crc32:08x}\n" for name, size, crc32 in rows).encode()
-            ).hexdigest(),
+            "members": len(of_group),
+            "bytes": sum(of_group),
+            "sha256": digests[group].hexdigest(),
         }
-        for group, rows in groups.items()
+        for group, of_group in sizes.items()
     ]
