@@ -22,8 +22,13 @@ BUILD = [
 OPTIONS = {
     "build-voc": BUILD,
     "build-coco": [*BUILD, "--labels", "--min-area", "--void-border"],
+    "build-folder": [
+        *(o for o in BUILD if o not in ("--data", "--year", "--strict")),
+        *("images", "masks", "--masks-as", "--name", "--image-suffix", "--mask-suffix"),
+        *("--unpaired", "--val-list", "--val-share", "--group"),
+    ],
     "toy": ["--out", "--images", "--seed"],
-    "verify-masks": ["shards", "--data", "--json", "--workers"],
+    "verify-masks": ["shards", "--data", "--folder", "--json", "--workers"],
     "show": ["shards", "keys...", "--out", "--count"],
     "info": ["shards", "--json"],
     "report": ["shards", "--out", "-o", "--pictures"],

@@ -23,6 +23,7 @@ from segdata.verify import Finding, Report, images, verify
 
 FORBIDDEN = ("masks", "images", "labels", "build", "coco", "voc", "sbd", "protocols", "neighbours")
 FORBIDDEN += ("shards", "records", "samples")
+FORBIDDEN += ("folder", "pairs", "division", "labelmap", "maskfiles", "holdouts")
 
 
 def damage(shelf: Shelf, folder: Path) -> None:

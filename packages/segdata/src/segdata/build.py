@@ -55,6 +55,8 @@ def build(source: Source, options: BuildOptions, progress: Progress) -> dict[str
         plans = {name: plan_split(source, name, options, basis, progress) for name in source.splits}
         for plan in plans.values():
             refuse_other_plan(options.out, plan)
+        keys = {sample.key for plan in plans.values() for sample in plan.samples}
+        neighbours.refuse_shared_keys(options.out, source.dataset, plans.keys(), keys)
         _make_missing(plans, options, progress)
         shards.sweep(options.out, source.dataset)  # workers that died in a cluster, too
         with shards.explained(options.out):

@@ -68,9 +68,15 @@ def voc_color(index: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class ClassSet:
-    """The chosen classes: `names[i]` has the id i + 1; everything else is background, id 0."""
+    """The chosen classes: `names[i]` has the id i + 1; everything else is background, id 0.
+
+    Attributes:
+        names: of the classes.
+        colors: what pictures draw each in; empty for VOC's colours of the ids.
+    """
 
     names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...] = ()
 
     def __len__(self) -> int:
         """The number C of classes without background."""
@@ -122,8 +128,10 @@ class ClassSet:
 
     def table(self) -> list[dict[str, object]]:
         """The manifest's `classes`: id, name and colour of background and of every class."""
-        rows = enumerate(("background", *self.names))
-        return [{"id": i, "name": name, "color": list(voc_color(i))} for i, name in rows]
+        names = ("background", *self.names)
+        colors = self.colors or [voc_color(i) for i in range(1, len(names))]
+        rows = zip(names, [voc_color(0), *colors], strict=True)
+        return [{"id": i, "name": n, "color": list(color)} for i, (n, color) in enumerate(rows)]
 
 
 def _canonical(name: str, text: str) -> str:

@@ -4,9 +4,12 @@ import io
 import struct
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
+JPEG_NAMES = (".jpg", ".jpeg")  # files of these names are stored as they are, where they fit
 RESAMPLING = "bilinear"  # Pillow's: antialiased, its support grows with the reduction
+FULL_16_BITS = 65535
 STANDALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length: TEM, RST0..7
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0..15 without DHT, JPG and DAC
 SCAN, END = 0xDA, b"\xff\xd9"
@@ -67,11 +70,37 @@ def fit(height: int, width: int, size: int) -> tuple[int, int]:
     return (size, scaled) if height >= width else (scaled, size)
 
 
+def is_jpeg_name(name: str) -> bool:
+    """Whether a file's name says that it is a JPEG, which is what the shards' readers go by."""
+    return name.lower().endswith(JPEG_NAMES)
+
+
+def measure(name: str, data: bytes) -> tuple[int, int]:
+    """(height, width) of an image as stored, read from its header: EXIF orientation not applied.
+
+    Args:
+        name: the file's; one that says JPEG must hold one, and a whole one.
+        data: its content.
+
+    Raises:
+        BrokenImageError: it is no image, or not what its name says, or a JPEG cut short.
+    """
+    if is_jpeg_name(name):
+        header = probe_jpeg(data)
+        return header.height, header.width
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            return opened.height, opened.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BrokenImageError(f"it is no image: {_text(error)}") from error
+
+
 def resize_jpeg(data: bytes, height: int, width: int, quality: int) -> bytes:
     """Decode an image, resize it with antialiasing to (height, width), encode it as a JPEG.
 
-    Greyscale stays greyscale; everything else becomes RGB. Metadata is left behind: an EXIF
-    orientation must not be applied to pixels that a mask lies on.
+    Greyscale stays greyscale, 16 bits of it become 8; everything else becomes RGB, without its
+    alpha channel. Of several pictures in a file the first is taken. Metadata is left behind: an
+    EXIF orientation must not be applied to pixels that a mask lies on.
 
     Args:
         data: any format that Pillow reads.
@@ -84,11 +113,39 @@ def resize_jpeg(data: bytes, height: int, width: int, quality: int) -> bytes:
     """
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            image = opened if opened.mode in ("L", "RGB") else opened.convert("RGB")
-            image.load()
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
+            image = _eight_bits(opened).resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BrokenImageError(f"it does not decode: {error}") from error
+        raise BrokenImageError(f"it does not decode: {_text(error)}") from error
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The image in mode L or RGB.
+
+    Raises:
+        ValueError: its values have no known range.
+    """
+    image.load()
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode in ("1", "LA"):
+        return image.convert("L")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > FULL_16_BITS:
+            raise ValueError(f"it holds values {values.min()}..{values.max()}, more than 16 bits")
+        return Image.fromarray(
+            ((values * 255 + FULL_16_BITS // 2) // FULL_16_BITS).astype(np.uint8)
+        )
+    if image.mode == "F":
+        raise ValueError("it holds floating-point values, whose range nothing tells")
+    if image.mode == "P":  # by way of RGBA: a palette may hold transparency
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _text(error: BaseException) -> str:
+    """An error's text without the address of the buffer that it names."""
+    return str(error).split(" <_io.")[0]

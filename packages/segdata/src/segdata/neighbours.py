@@ -5,7 +5,7 @@ in its val; COCO 2014 and 2017 are the same photos divided otherwise. An image t
 under one name must not be in val under another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,12 +116,37 @@ def _without(split: Split, stored: frozenset[str]) -> Split:
     return replace(split, samples=kept, left_out=[*split.left_out, *again])
 
 
-def _stored_keys(out: Path, dataset: str) -> Iterator[str]:
-    """The keys of a finished data set, from the indices of its shards."""
+def refuse_shared_keys(
+    out: Path, dataset: str, splits: Collection[str], keys: Collection[str]
+) -> None:
+    """Refuse to build samples that another split of the data set, built before, holds already.
+
+    Args:
+        out: the shards directory.
+        dataset: what is being built.
+        splits: those of it that are.
+        keys: of their samples.
+
+    Raises:
+        OutputError: the message names one of them.
+    """
+    shared = sorted(set(_stored_keys(out, dataset, without=splits)).intersection(keys))
+    if shared:
+        raise OutputError(
+            f"samples of {' and '.join(splits)} are in another split of {dataset} already",
+            where=out,
+            found=f"{shared[0]} ({len(shared):,} such samples)",
+            advice="an image belongs to one split: give other images other names, or choose "
+            "another --out",
+        )
+
+
+def _stored_keys(out: Path, dataset: str, without: Collection[str] = ()) -> Iterator[str]:
+    """The keys of a finished data set, from the indices of its shards, some splits left out."""
     path = out / f"{dataset}.json"
     manifest = shards.read_manifest(path) if path.exists() else None
-    for split in manifest["splits"].values() if manifest else ():
-        for shard in split["shards"]:
+    for name, split in manifest["splits"].items() if manifest else ():
+        for shard in split["shards"] if name not in without else ():
             index = out / f"{Path(shard['name']).stem}.idx"
             try:
                 lines = index.read_text("ascii").splitlines()[1:]

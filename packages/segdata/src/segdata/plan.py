@@ -23,6 +23,7 @@ from segdata.labels import LabelPolicy
 from segdata.samples import Sample, Source, Split
 from segdata.stamps import Stamp, stamps
 
+MASKS = ("voc", "folder")  # policies of sources that hold masks, so nothing is painted
 CHUNK = 100  # samples of one task when masks are painted to choose images
 
 Progress = Callable[[str, int, int], None]
@@ -119,10 +120,11 @@ def made_with(source: Source, options: BuildOptions) -> dict[str, Any]:
             "shard_samples": options.shard_samples,
             "shard_bytes": options.shard_bytes,
             "limit": options.limit,
+            **source.options,
         },
         "seed": options.seed,
         "synthetic": source.synthetic,
-        "versions": codec_versions(rasteriser=source.labels["policy"] != "voc"),
+        "versions": codec_versions(rasteriser=source.labels["policy"] not in MASKS),
     }
 
 
@@ -156,7 +158,7 @@ def plan_split(
     kept = sorted(split.samples, key=partial(_position, options.seed))
     if options.limit:
         kept = kept[: options.limit]
-    if options.policy.needs_pixels(name) and source.labels["policy"] != "voc":
+    if options.policy.needs_pixels(name) and source.labels["policy"] not in MASKS:
         kept, rejected = _select(kept, name, options, progress)
         left_out += rejected
     if not kept:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from segdata import engine, masks, shards
 from segdata.errors import OutputError, SampleError
-from segdata.images import BrokenImageError, fit, probe_jpeg, resize_jpeg
+from segdata.images import BrokenImageError, fit, is_jpeg_name, measure, resize_jpeg
 from segdata.labels import LabelPolicy
 from segdata.plan import ShardTask, codec_versions, differences
 from segdata.samples import Loaded, Sample
@@ -156,22 +156,23 @@ def _crowd(loaded: Loaded) -> NDArray[np.bool_]:
 
 def _check_size(sample: Sample, loaded: Loaded) -> None:
     try:
-        header = probe_jpeg(loaded.image)
+        height, width = measure(sample.image.basename, loaded.image)
     except BrokenImageError as error:
         raise _damaged(sample, error) from error
-    if (header.height, header.width) != (loaded.height, loaded.width):
+    if (height, width) != (loaded.height, loaded.width):
         raise SampleError(
             "an image has another size than its labels",
             where=f"{sample.image.where} (sample {sample.key})",
             expected=f"{loaded.width}x{loaded.height} as labelled",
-            found=f"{header.width}x{header.height}",
+            found=f"{width}x{height}",
             advice="restore the official files, or leave it out with --on-error skip",
         )
 
 
 def _fitted_image(sample: Sample, loaded: Loaded, height: int, width: int, quality: int) -> bytes:
-    """The source's own bytes where they fit, else the image resized and encoded once."""
-    if (height, width) == (loaded.height, loaded.width):
+    """A JPEG's own bytes where they fit, else the image resized and encoded once."""
+    same = (height, width) == (loaded.height, loaded.width)
+    if same and is_jpeg_name(sample.image.basename):
         return loaded.image
     try:
         return resize_jpeg(loaded.image, height, width, quality)
@@ -183,7 +184,7 @@ def _damaged(sample: Sample, error: BrokenImageError) -> SampleError:
     return SampleError(
         "an image is damaged",
         where=f"{sample.image.where} (sample {sample.key})",
-        expected="a whole JPEG",
+        expected="a whole image",
         found=error,
         advice="restore the official file, or leave it out with --on-error skip",
     )

@@ -130,6 +130,10 @@ class Source:
     Attributes:
         protocol: which published rule made up the splits, where there are several; else "".
         views: named splits within the physical ones.
+        year: 0 where there is none.
+        labels: the manifest's `labels`.
+        notes: what a person should know.
+        options: how the source was read, as far as it decides the shards; joins the manifest's.
     """
 
     dataset: str
@@ -140,6 +144,7 @@ class Source:
     notes: Sequence[str] = field(default=())
     protocol: str = ""
     views: Sequence[View] = field(default=())
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 def gather(

@@ -87,7 +87,7 @@ def build_voc(
         from segdata.protocols import open_protocol
 
         chosen = ClassSet.parse(classes)
-        options = _options(
+        options = build_options(
             out=out,
             classes=chosen,
             size=size,
@@ -104,7 +104,7 @@ def build_voc(
             scheduler=scheduler,
         )
         source = open_protocol(data, sbd, protocol, chosen, _names(split), int(year))
-        _build(source, options)
+        build_and_print(source, options)
 
 
 @app.command(
@@ -169,7 +169,7 @@ def build_coco(
 
         chosen = ClassSet.parse(classes)
         policy = LabelPolicy(labels, min_area, void_border)
-        options = _options(
+        options = build_options(
             out=out,
             classes=chosen,
             policy=policy,
@@ -186,20 +186,21 @@ def build_coco(
             engine=engine,
             scheduler=scheduler,
         )
-        _build(open_coco(data, int(year), chosen, _names(split), policy), options)
+        build_and_print(open_coco(data, int(year), chosen, _names(split), policy), options)
 
 
 def _names(split: Splits) -> tuple[str, ...]:
     return ("train", "val") if split == "both" else (split,)
 
 
-def _options(
+def build_options(
     *,
     workers: int,
     engine: EngineName,
     scheduler: str,
     **rest: Any,  # noqa: ANN401 - passed on
 ) -> "BuildOptions":
+    """The library's options from those of a command; 0 workers are one for each processor."""
     from segdata.engine import default_workers
     from segdata.plan import BuildOptions
 
@@ -209,7 +210,8 @@ def _options(
     return BuildOptions(workers=workers or default_workers(), scheduler=scheduler, **rest)
 
 
-def _build(source: "Source", options: "BuildOptions") -> None:
+def build_and_print(source: "Source", options: "BuildOptions") -> None:
+    """Build, with the source's notes before, a progress bar, and the tables of the result."""
     from segdata import card, terminal
     from segdata.build import build
     from segdata.tables import build_tables

@@ -11,7 +11,8 @@ from segdata.cli.options import Workers
 
 @app.command(
     epilog="[bold]segdata verify-masks[/]   shards/, against data/ if it is there\n\n"
-    "[bold]segdata verify-masks other/ --data toy/ --json report.json[/]"
+    "[bold]segdata verify-masks other/ --data toy/ --json report.json[/]\n\n"
+    "[bold]segdata verify-masks --folder leaves=leaves/images,leaves/masks[/]"
 )
 def verify_masks(
     shards: Annotated[Path, typer.Argument(help="The shards directory.")] = Path("shards"),
@@ -30,6 +31,14 @@ def verify_masks(
             show_default="benchmark.tgz in --data",
         ),
     ] = None,
+    folder: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=IMAGES,MASKS",
+            help="Where a data set of build-folder came from, to compare it too; once for each.",
+            show_default=False,
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the report to this file too.")
     ] = None,
@@ -45,11 +54,13 @@ def verify_masks(
 
         default = Path("data")
         source = data or (default if default.is_dir() else None)
+        folders = _folders(folder or [])
         with terminal.progress_bar() as progress:
             report = verify(
                 shards,
                 data=source,
                 sbd=sbd,
+                folders=folders,
                 workers=workers or default_workers(),
                 progress=progress,
             )
@@ -60,3 +71,17 @@ def verify_masks(
             terminal.print_line(line)
         terminal.print_line(report.summary, "bold green" if report.ok else "bold red")
         raise typer.Exit(0 if report.ok else 1)
+
+
+def _folders(given: list[str]) -> dict[str, list[tuple[Path, Path]]]:
+    """Images and masks by data set, as `--folder` names them."""
+    from segdata.errors import UsageError
+
+    found: dict[str, list[tuple[Path, Path]]] = {}
+    for text in given:
+        name, equals, paths = text.partition("=")
+        images, comma, masks = paths.partition(",")
+        if not (name and equals and images and comma and masks) or "," in masks:
+            raise UsageError("--folder cannot be read", expected="NAME=IMAGES,MASKS", found=text)
+        found.setdefault(name, []).append((Path(images), Path(masks)))
+    return found

@@ -16,7 +16,7 @@ from segdata.verify.labels import Labelled, Labels, Region, keeps, nearest
 from segdata.verify.records import Record, SourceFile
 from segdata.verify.samples import UNDECODABLE, Rules, decode_mask
 
-END_OF_IMAGE = b"\xff\xd9"  # the last marker of a JPEG
+START_OF_IMAGE, END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"  # first and last marker of a JPEG
 UNREADABLE = (*UNDECODABLE, SourceError, TypeError)
 
 
@@ -270,7 +270,9 @@ def _readable(record: Record, labels: Labels) -> bool:
     if record.image is None:
         return False
     data = record.image.read()
-    if END_OF_IMAGE not in data:  # a file cut right before it still decodes
+    if record.image.basename.lower().endswith((".jpg", ".jpeg")) and (
+        END_OF_IMAGE not in data or not data.startswith(START_OF_IMAGE)
+    ):  # a file cut right before its end still decodes; one of another kind is no JPEG
         return False
     size = images.decode(data).shape[:2]
     return size == record.labelled(labels)[0].mask.shape

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 FORMAT = "segdata/1"
 KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -129,17 +129,44 @@ class Class(Struct, frozen=True):
     color: Annotated[list[Byte], Meta(min_length=3, max_length=3)]
 
 
+class MappedFrom(Struct, frozen=True, omit_defaults=True):
+    """The source ids and colours (`#rrggbb`) that become one class."""
+
+    ids: list[Count] | UnsetType = UNSET
+    colors: list[Annotated[str, Meta(pattern="^#[0-9a-f]{6}$")]] | UnsetType = UNSET
+
+
+class Mapped(Struct, frozen=True):
+    """What the values of a folder's masks become."""
+
+    background: MappedFrom
+    ignore: MappedFrom
+    classes: dict[str, MappedFrom]
+
+
 class LabelRecord(Struct, frozen=True):
-    """How pixels were labelled."""
+    """How pixels were labelled; `mapping` where the policy is `folder`."""
 
     policy: str
     version: int
     min_area: float
     void_border: Count
+    mapping: Mapped | UnsetType = UNSET
+
+
+class FolderOptions(Struct, frozen=True):
+    """How a folder's images and masks were paired and divided."""
+
+    masks_as: Literal["auto", "index", "color"]
+    image_suffix: str
+    mask_suffix: str
+    split: Literal["folders", "given", "list", "share"]
+    val_share: float
+    group: str
 
 
 class Options(Struct, frozen=True):
-    """The options of a build that decide its bytes."""
+    """The options of a build that decide its bytes; `folder` where it read a folder."""
 
     year: int
     protocol: str
@@ -150,6 +177,7 @@ class Options(Struct, frozen=True):
     shard_samples: Count
     shard_bytes: Count
     limit: Count
+    folder: FolderOptions | UnsetType = UNSET
 
 
 class Manifest(Struct, frozen=True):
@@ -186,13 +214,39 @@ class Manifest(Struct, frozen=True):
         return self.options.val_size if split == "val" else self.options.size
 
 
+def key_endings(source_id: str) -> set[str]:
+    """What a key may end with after the data set's name, by the id in the source.
+
+    The id itself; COCO's are numbers, padded to twelve digits; in a folder's `_` stands for a slash
+    and `-` for any other character that keys lack.
+    """
+    letters = ("_" if c == "/" else c if KEY.fullmatch(c) else "-" for c in source_id)
+    return {source_id, source_id.zfill(12), "".join(letters)}
+
+
 def parse_manifest(data: bytes) -> Manifest:
     """Read a manifest.
 
     Raises:
         ValueError: it is no JSON, lacks a field, or a field has another type.
     """
-    return msgspec.json.decode(data, type=Manifest)
+    manifest = msgspec.json.decode(data, type=Manifest)
+    if manifest.labels.policy == "folder":
+        _check_folder(manifest)
+    return manifest
+
+
+def _check_folder(manifest: Manifest) -> None:
+    mapping, options = manifest.labels.mapping, manifest.options.folder
+    if not isinstance(mapping, Mapped) or not isinstance(options, FolderOptions):
+        raise ValueError("labels.mapping or options.folder is missing")  # noqa: TRY004 - a field
+    names = {row.name for row in manifest.classes[1:]}
+    if mapping.classes.keys() != names:
+        raise ValueError("labels.mapping names other classes than `classes`")
+    try:
+        re.compile(options.group)
+    except re.error as error:
+        raise ValueError(f"options.folder.group: {error}") from error
 
 
 def parse_sidecar(data: bytes) -> Sidecar:

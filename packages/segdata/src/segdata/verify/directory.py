@@ -125,9 +125,9 @@ def _empty_shards(directory: Path, dataset: str, split: str) -> set[str]:
 
 def check_info(directory: Path, manifests: Sequence[Manifest], log: Log) -> None:
     """Compare `info.json` with one made from the manifests."""
-    tables = {manifest.dataset: manifest.classes for manifest in manifests}
+    tables = {m.dataset: [row.name for row in m.classes] for m in manifests}
     for name, table in tables.items():
-        if table != manifests[0].classes:
+        if table != tables[manifests[0].dataset]:
             differing = f"expected the classes of {manifests[0].dataset}, found others"
             log.add("classes-differ", differing, at=f"{name}.json")
     path = directory / "info.json"

@@ -177,7 +177,7 @@ class Report:
             against = f"{self.compared:,} of {self.samples:,} masks compared with the source"
             against += ", all equal" if self.ok else ""
         else:
-            against = "masks not compared with a source (--data names its archives)"
+            against = "masks not compared with a source (--data or --folder names it)"
         verdict = "OK" if self.ok else f"{_count(len(self.findings), 'finding')}"
         return f"{verdict}: {size}; {against}"
 

@@ -13,13 +13,17 @@ FACTOR = 1.15  # of the codec's own loss: encoders of other versions round other
 
 
 def decode(data: bytes) -> Pixels:
-    """An image as RGB, float32 (H, W, 3), 0 to 255; EXIF orientation not applied.
+    """An image as RGB, float32 (H, W, 3), 0 to 255; EXIF and transparency are not applied.
 
     Raises:
         OSError: it does not decode.
     """
     with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"), dtype=np.float32)
+        if image.mode.startswith("I"):  # greyscale of 16 bits, 0 to 65535
+            levels = np.rint(np.asarray(image, dtype=np.float64) / 257)
+            return np.repeat(levels[..., None], 3, axis=2).astype(np.float32)
+        opaque = image.convert("RGBA") if image.mode == "P" else image
+        return np.asarray(opaque.convert("RGB"), dtype=np.float32)
 
 
 def shrink(image: Pixels, height: int, width: int) -> Pixels:

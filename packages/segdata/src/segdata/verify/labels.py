@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 T = TypeVar("T", bound=np.generic)
 IGNORE = 255
-POLICIES = {"voc": 1, "segdata": 1, "torchvision": 1, "gluoncv": 1}  # name: version implemented
+POLICIES = {
+    "voc": 1,
+    "segdata": 1,
+    "torchvision": 1,
+    "gluoncv": 1,
+    "folder": 1,
+}  # name: version implemented
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ def keeps(
     """
     if labels.policy == "gluoncv":  # painted pixels, in both splits: its `_preprocess`
         return None if labelled is None else labelled.labelled > labels.min_area
-    if labels.policy == "voc" or split != "train":
+    if labels.policy in ("voc", "folder") or split != "train":
         return True
     # overlaps count twice: torchvision's `_has_valid_annotation`
     if math.fsum(areas) <= labels.min_area:

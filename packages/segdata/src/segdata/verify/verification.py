@@ -1,6 +1,6 @@
 """The verification of a shards directory from end to end."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +11,7 @@ from segdata.verify import contract, directory
 from segdata.verify.content import CompareTask, SelectTask, compare_shard, judge_absent
 from segdata.verify.contract import Manifest
 from segdata.verify.findings import Finding, Log, Report
+from segdata.verify.folder import Roots, open_folders, split_records
 from segdata.verify.integrity import ShardCheck, ShardTask, check_shard
 from segdata.verify.labels import POLICIES, Labels
 from segdata.verify.records import SourceFile, SourceSplit
@@ -32,6 +33,7 @@ def verify(
     *,
     data: Path | None = None,
     sbd: Path | None = None,
+    folders: Mapping[str, Sequence[Roots]] | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Report:
@@ -43,6 +45,8 @@ def verify(
             is drawn a second time from the source and compared bit by bit, and every image with its
             source; what it does not hold is noted in the report and left unchecked.
         sbd: SBD's archive or folder, where it does not lie below `data`.
+        folders: by name of a data set built from folders, its images and masks: folders or
+            archives; several where train and val were built from different ones.
         workers: number of processes; the report is the same for any.
         progress: called with what is done, the number of samples done, and their total.
 
@@ -51,7 +55,7 @@ def verify(
 
     Raises:
         ShardsError: the directory is missing or holds no manifest.
-        SourceError: `data` is missing, or an archive in it is broken.
+        SourceError: `data` or a folder is missing, or an archive is broken.
     """
     if data is not None and not data.exists():
         raise SourceError(
@@ -63,6 +67,7 @@ def verify(
         raise SourceError("SBD's archive or folder does not exist", where=sbd)
     findings: list[Finding] = []
     manifests, unread = directory.read_manifests(shards, findings)
+    _refuse_unknown((folders or {}).keys() - unread, manifests, shards)
     pool = _Pool(workers, progress or _silent)
     checks = _check_shards(shards, manifests, pool)
     for manifest in manifests:
@@ -72,8 +77,8 @@ def verify(
     _check_directory(shards, manifests, unread, checks, findings)
     notes: list[str] = []
     compared = 0
-    if data is not None:
-        content = _Content(shards, data, sbd, pool, findings, notes)
+    if data is not None or folders:
+        content = _Content(shards, data, sbd, folders or {}, pool, findings, notes)
         compared = sum(content.compare(m, checks) for m in manifests)
     every = [check for of in checks.values() for split in of.values() for check in split]
     return Report(
@@ -84,6 +89,18 @@ def verify(
         compared=compared,
         notes=tuple(notes),
     )
+
+
+def _refuse_unknown(names: Iterable[str], manifests: Sequence[Manifest], shards: Path) -> None:
+    known = [m.dataset for m in manifests if m.labels.policy == "folder"]
+    for name in sorted(set(names) - set(known)):
+        raise SourceError(
+            "images and masks are named for a data set that was not built from folders",
+            where=shards,
+            expected=", ".join(known) or "none here",
+            found=name,
+            advice="name one of those, or leave --folder away",
+        )
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -180,8 +197,9 @@ class _Content:
     def __init__(
         self,
         shards: Path,
-        data: Path,
+        data: Path | None,
         sbd: Path | None,
+        folders: Mapping[str, Sequence[Roots]],
         pool: _Pool,
         findings: list[Finding],
         notes: list[str],
@@ -189,6 +207,7 @@ class _Content:
         self.shards = shards
         self.data = data
         self.sbd = sbd
+        self.folders = folders
         self.pool = pool
         self.findings = findings
         self.notes = notes
@@ -200,12 +219,11 @@ class _Content:
             self.notes.append(f"{manifest.dataset}: not compared, its label policy is unknown")
             return 0
         compared = 0
+        open_source = self._opener(manifest, checks)
         for name, split in manifest.splits.items():
-            source = open_split(self.data, manifest, name, self.sbd)
+            source = open_source(name)
             if source is None:
-                self.notes.append(
-                    f"{manifest.dataset} {name}: not compared, {self.data} does not hold its source"
-                )
+                self.notes.append(f"{manifest.dataset} {name}: not compared, {self._why(manifest)}")
                 continue
             compared += self._compare_split(manifest, name, source, checks[name])
             log = Log(f"{manifest.dataset}.json", self.findings)
@@ -220,6 +238,24 @@ class _Content:
                 files.update(member for s in sidecars if s is not None for member in s.members)
                 directory.check_sources(manifest.dataset, name, split, files, log)
         return compared
+
+    def _opener(
+        self, manifest: Manifest, checks: directory.Checks
+    ) -> Callable[[str], SourceSplit | None]:
+        """What opens a split of the source; it gives None where that is not at hand."""
+        data, sbd = self.data, self.sbd
+        if manifest.labels.policy != "folder":
+            return lambda name: open_split(data, manifest, name, sbd) if data else None
+        if manifest.dataset not in self.folders:
+            return lambda name: None  # noqa: ARG005 - whatever the split
+        records = open_folders(self.folders[manifest.dataset], manifest)
+        stored = {n: {s.facts.source_id for c in checks[n] for s in c.stored} for n in checks}
+        return lambda name: split_records(records, manifest, name, stored)
+
+    def _why(self, manifest: Manifest) -> str:
+        if manifest.labels.policy == "folder":
+            return f"--folder {manifest.dataset}=IMAGES,MASKS names its source"
+        return f"{self.data} does not hold its source" if self.data else "--data names its source"
 
     def _compare_split(
         self, manifest: Manifest, name: str, source: SourceSplit, checks: Sequence[ShardCheck]
@@ -275,7 +311,7 @@ class _Content:
         absent = [
             record
             for source_id, record in source.records.items()
-            if source_id not in stored and not {source_id, source_id.zfill(12)} & unread
+            if source_id not in stored and not contract.key_endings(source_id) & unread
         ]
         reasons = {i: reason for reason, group in split.left_out.items() for i in group.ids}
         if manifest.dataset == "voc2007":
