@@ -39,7 +39,10 @@ for arguments in ([], *([name] for name in names)):
 heavy = {FORBIDDEN} | {{"numpy", "PIL", "pycocotools", "msgspec", "filelock", "jinja2"}}
 print(*names, sorted(heavy & set(sys.modules)))
 """
-    assert run(code) == "build-coco build-folder build-voc info report show toy verify-masks []"
+    expected = (
+        "build-coco build-folder build-voc check-leaks info report show split toy verify-masks"
+    )
+    assert run(code) == f"{expected} []"
 
 
 def test_the_module_is_the_command() -> None:

@@ -141,6 +141,40 @@ def protocol_that_nobody_knows(scene: Scene) -> str:
     return scene.edit("voc2012.json", lambda m: m["options"].update(protocol="mine"))
 
 
+def hold_out(scene: Scene, *parts: tuple[str, list[str]]) -> str:
+    """Views of a hold-out of voc2012's train, with these parts."""
+    made = {"name": "dev", "share": 0.5, "seed": 0, "of": "train", "datasets": ["voc2012"]}
+    views = {
+        f"dev-{part}": view(keys)
+        | {"split": "train", "holdout": made | {"part": part, "group": "", "duplicates": 1}}
+        for part, keys in parts
+    }
+    return scene.edit("voc2012.json", lambda m: m["views"].update(views))
+
+
+def train_keys(scene: Scene) -> list[str]:
+    named = scene.shelf.shards.items()
+    rows = [sample for name, s in named if name.startswith("voc2012-train") for sample in s]
+    return [str(sample.facts["key"]) for sample in rows]
+
+
+@plants("manifest-views")
+def hold_out_of_one_part(scene: Scene) -> str:
+    return hold_out(scene, ("train", train_keys(scene)))
+
+
+@plants("manifest-views")
+def hold_out_that_overlaps(scene: Scene) -> str:
+    keys = train_keys(scene)
+    return hold_out(scene, ("train", keys), ("val", keys[:1]))
+
+
+@plants("manifest-views")
+def hold_out_that_forgets(scene: Scene) -> str:
+    keys = train_keys(scene)
+    return hold_out(scene, ("train", keys[1:-1]), ("val", keys[-1:]))
+
+
 def view(keys: list[str]) -> Json:
     return {"split": "val", "official": 0, "keys": keys}
 

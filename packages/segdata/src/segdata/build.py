@@ -159,6 +159,8 @@ def _finish(
     for name, plan in plans.items():
         stats, files = _sidecars(plan, options.out)
         splits[name] = _split_facts(plan, stats, files, source, options)
+        if before and before["splits"].get(name) != splits[name]:  # hold-outs of other samples
+            views = {k: v for k, v in views.items() if v["split"] != name or "holdout" not in v}
         views |= _views(source, name, _written_keys(plan, stats))
     whole = {"train", "val"} <= splits.keys() and all(s["complete"] for s in splits.values())
     manifest = {
@@ -176,10 +178,7 @@ def _finish(
         "complete": whole,
     }
     shards.write_file(options.out / f"{source.dataset}.json", shards.to_json(manifest))
-    with locks.info_writer(options.out):
-        shards.sweep(options.out, "info")
-        shards.write_info(options.out)
-        card.write_card(options.out)
+    write_descriptions(options.out)
     return manifest
 
 
@@ -195,6 +194,14 @@ def _sidecars(plan: SplitPlan, out: Path) -> tuple[list[dict[str, Any]], set[tup
         files.update((name, size, crc32) for name, size, crc32 in facts.pop("members"))
         stats.append(facts)
     return stats, files
+
+
+def write_descriptions(out: Path) -> None:
+    """Write what is derived from all manifests of a directory: `info.json` and the card."""
+    with locks.info_writer(out):
+        shards.sweep(out, "info")
+        shards.write_info(out)
+        card.write_card(out)
 
 
 def _split_facts(

@@ -113,12 +113,26 @@ class Split(Struct, frozen=True):
     sources: list[Source]
 
 
+class HoldOut(Struct, frozen=True):
+    """How one of the two views of a hold-out was made."""
+
+    name: str
+    part: SplitName
+    share: Annotated[float, Meta(gt=0, lt=1)]
+    seed: int
+    of: str
+    datasets: list[str]
+    group: str
+    duplicates: Count
+
+
 class View(Struct, frozen=True):
     """A named subset of one physical split."""
 
     split: SplitName
     official: Count
     keys: list[str]
+    holdout: HoldOut | None = None
 
 
 class Class(Struct, frozen=True):

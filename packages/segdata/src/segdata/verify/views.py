@@ -22,6 +22,8 @@ def check_views(manifest: Manifest, checks: Mapping[str, Sequence[ShardCheck]], 
     every = {key for keys in keys_of.values() for key in keys}
     for name, view in manifest.views.items():
         _check_view(name, view, set(keys_of.get(view.split, ())), every, log)
+        if view.holdout is not None:
+            _check_hold_out(name, view.holdout, manifest, keys_of, log)
     if "val" in keys_of:
         expected = min(contract.VIEW_SAMPLES, len(keys_of["val"]))
         val100 = manifest.views.get("val100")
@@ -55,6 +57,34 @@ def _check_view(name: str, view: contract.View, own: set[str], every: set[str], 
     if astray:
         detail = f"{field}: expected keys of {view.split} alone, found {astray[0]}"
         log.add("manifest-views", f"{detail} ({len(astray)} such keys)")
+
+
+def _check_hold_out(
+    name: str,
+    made: contract.HoldOut,
+    manifest: Manifest,
+    keys_of: Mapping[str, list[str]],
+    log: Log,
+) -> None:
+    """A hold-out's two views share no sample, and together are what was divided."""
+    field = f"views.{name}"
+    log.compare("manifest-views", f"{field}, its name", f"{made.name}-{made.part}", name)
+    parts = {
+        view.holdout.part: set(view.keys)
+        for view in manifest.views.values()
+        if view.holdout is not None and view.holdout.name == made.name
+    }
+    if set(parts) != {"train", "val"}:
+        log.add("manifest-views", f"{field}: expected the other part as well, found none")
+        return
+    if both := parts["train"] & parts["val"]:
+        detail = f"{field}: expected no sample in both parts, found {min(both)}"
+        log.add("manifest-views", f"{detail} ({len(both)} such keys)")
+    divided = manifest.views.get(made.of)  # None where it was a split, or is gone since
+    whole = divided.keys if divided else keys_of.get(made.of, [])
+    if missing := set(whole) - parts["train"] - parts["val"]:
+        detail = f"{field}: expected all samples of {made.of} in one part, {min(missing)} is not"
+        log.add("manifest-views", f"{detail} ({len(missing)} such keys)")
 
 
 def _check_protocol(manifest: Manifest, keys_of: Mapping[str, list[str]], log: Log) -> None:

@@ -1,0 +1,76 @@
+"""`segdata check-leaks`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segdata.cli.app import app
+from segdata.cli.options import Workers
+
+SETS = "What is held against what"
+
+
+@app.command(
+    epilog="[bold]segdata check-leaks shards/[/]   all data sets of a directory, train against val"
+    "\n\n[bold]segdata check-leaks voc/ coco/ --out pairs/[/]   of several, with pictures\n\n"
+    "[bold]segdata check-leaks shards/ --train trainaug --val seg11valid[/]   two named subsets"
+)
+def check_leaks(
+    shards: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Shards directories.", show_default="shards"),
+    ] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Split or view that is learnt from; may be given several times.",
+            show_default="train, and the train part of every hold-out",
+            rich_help_panel=SETS,
+        ),
+    ] = None,
+    val: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Split or view that is judged by; may be given several times.",
+            show_default="val, and the val part of every hold-out",
+            rich_help_panel=SETS,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for pictures of the pairs, side by side.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the report to this file too.")
+    ] = None,
+    workers: Workers = 0,
+) -> None:
+    """Find photos that stand both in train and in val, by their ids and by how they look.
+
+    Copies are found that were resized, encoded again, turned grey, brightened, mirrored, framed or
+    cropped a little. Exit code 1 if there is one, else 0; duplicates within val are a warning,
+    within train a note.
+    """
+    from segdata import terminal
+
+    with terminal.told_errors("nothing was changed"):
+        from segdata.engine import default_workers
+        from segdata.leaks import check_leaks as check
+        from segdata.shards import explained, write_file
+
+        folders = shards or [Path("shards")]
+        with terminal.progress_bar() as progress:
+            done = check(folders, train or [], val or [], workers or default_workers(), progress)
+        if json_file:
+            with explained(json_file.parent):
+                write_file(json_file, done.report.to_json())
+        for line in done.report.lines():
+            terminal.print_line(line)
+        if out:
+            from segdata.leak_pictures import draw_pairs
+
+            for path in draw_pairs(done.report.findings, done.photos, out)[-1:]:
+                terminal.print_line(f"pictures: {path}")
+        style = "bold green" if done.report.ok else "bold red"
+        terminal.print_line(done.report.summary, style)
+        raise typer.Exit(0 if done.report.ok else 1)
