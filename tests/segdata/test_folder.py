@@ -362,6 +362,38 @@ def test_broken_samples_may_be_left_out(segdata: "Command", leaves: Folder) -> N
     assert report.ok, report.lines()
 
 
+def test_doubtful_samples_may_be_left_out(segdata: "Command", make: "Make", tmp_path: Path) -> None:
+    """What two readings fit is left out with its reason, and the verifier does not ask for it."""
+    files = plain(12)
+    size = (8, 9)
+    ones = np.ones(size, np.uint8)
+    palette = Image.frombytes("P", (9, 8), ones.tobytes())
+    palette.putpalette([0, 0, 0, 10, 90, 250])  # index 1 is leaf, its colour is stem's
+    pages = [Image.fromarray(ones), Image.fromarray(ones)]
+    masks = {
+        "000": encoded(np.full((*size, 2), (1, 9), np.uint8)),
+        "001": encoded(ones * 255),
+        "002": encoded(palette),
+        "003": encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]),
+        "004": encoded(ones, "TIFF", compression="jpeg"),
+    }
+    for name, data in masks.items():
+        files.images[f"{name}.jpg"] = encoded(photo(*size), "JPEG")
+        files.masks[f"{name}.png"] = data
+    del files.images["005.jpg"]
+    files.images["005.tif"] = encoded(np.ones(files.truth["005"].shape, np.float32), "TIFF")
+    rows = "[[classes]]\nname = '{}'\nids = [{}]\ncolor = '{}'\n"
+    classes = rows.format("leaf", 1, "#c81e28") + rows.format("stem", 2, "#0a5afa")
+    folder = Folder(tmp_path, files, classes, make)
+    done = folder.build(segdata, "--split", "train", "--on-error", "skip")
+    assert done.code == 0, done.stderr
+    left_out = manifests(folder.out)["leaves"]["splits"]["train"]["left_out"]
+    assert sorted(i for entry in left_out.values() for i in entry["ids"]) == [*masks, "005"]
+    assert len(left_out) == 6
+    report = verify(folder.out, folders={"leaves": [(folder.images, folder.masks)]})
+    assert report.ok, report.lines()
+
+
 def turned(size: tuple[int, int], orientation: int) -> bytes:
     """A JPEG with an EXIF orientation."""
     exif = Image.Exif()
@@ -406,6 +438,7 @@ def test_a_name_that_lies(segdata: "Command", leaves: Folder) -> None:
         (["--val-share", "0"], 1, "no image is left for val"),
         (["--val-share", "1"], 1, "no image is left for train"),
         (["--val-share", "0.5", "--split", "val"], 2, "contradict"),
+        (["--val-share", "nan"], 2, "--val-share"),
         (["--group", "(x"], 2, "no regular expression"),
         (["--group", "0"], 2, "no group in parentheses"),
         (["--group", "^(film)"], 2, "does not match"),

@@ -11,6 +11,7 @@ from segdata import engine
 from segdata.errors import SourceError
 from segdata.verify import contract, images
 from segdata.verify.findings import Finding, Log
+from segdata.verify.folder import FolderRecord
 from segdata.verify.integrity import Stored
 from segdata.verify.labels import Labelled, Labels, Region, keeps, nearest
 from segdata.verify.records import Record, SourceFile
@@ -261,6 +262,8 @@ def _must_be_there(record: Record, task: SelectTask) -> bool:
         kept = keeps(areas, None, task.split, task.labels)
         if kept is None:
             kept = keeps(areas, record.labelled(task.labels)[0], task.split, task.labels)
+        if isinstance(record, FolderRecord) and record.doubtful():
+            return False
         return bool(kept) and _readable(record, task.labels)
     except UNREADABLE:
         return False  # a broken sample may be left out

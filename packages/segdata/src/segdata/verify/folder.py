@@ -74,6 +74,23 @@ class FolderRecord:
         count = int(np.count_nonzero((mask != 0) & (mask != IGNORE)))
         return Labelled(mask, np.zeros(mask.shape, dtype=bool), count), []
 
+    def doubtful(self) -> bool:
+        """Whether a build that leaves broken samples out may refuse it, though it can be read.
+
+        Such are masks that two readings fit, or whose values may not be those drawn, and images
+        whose values have no known range.
+
+        Raises:
+            SourceError: a file cannot be read.
+            OSError: one does not decode.
+        """
+        if self.image is None or self.mask is None:
+            return True
+        with Image.open(io.BytesIO(self.image.read())) as image:
+            values = np.asarray(image) if image.mode in ("I", "F") else np.zeros(1)
+            unbounded = image.mode == "F" or values.min() < 0 or values.max() > 65535
+        return bool(unbounded) or _two_readings(self.mask.read(), self.mapping, self.masks_as)
+
     def files(self) -> list[SourceFile]:
         """The image and the mask."""
         parts = (
@@ -92,7 +109,7 @@ def mapped(data: bytes, mapping: Mapped, masks_as: str) -> NDArray[np.uint8]:
     """
     values, colors = _values(data, masks_as)
     entries = [(0, mapping.background), (IGNORE, mapping.ignore)]
-    entries += enumerate(mapping.classes.values(), 1)  # see `Mapped`: in the order of the ids
+    entries += enumerate(mapping.classes.values(), 1)  # `open_folders` has ordered them by id
     mask = np.full(values.shape, NOTHING, dtype=np.int16)
     for ours, entry in entries:
         listed = [int(c[1:], 16) for c in entry.colors or ()] if colors else entry.ids or ()
@@ -102,6 +119,34 @@ def mapped(data: bytes, mapping: Mapped, masks_as: str) -> NDArray[np.uint8]:
         y, x = (int(v) for v in np.argwhere(mask == NOTHING)[0])
         raise ValueError(f"its mask holds {values[y, x]} at x={x} y={y}, which nothing maps")
     return mask.astype(np.uint8)
+
+
+def _two_readings(data: bytes, mapping: Mapped, masks_as: str) -> bool:
+    """Whether a mask file is translucent, of several pictures, lossy, binary or contradictory."""
+    with Image.open(io.BytesIO(data)) as image:
+        pages = getattr(image, "n_frames", 1)
+        lossy = image.format == "TIFF" and "jpeg" in str(image.info.get("compression"))
+        deep_colors = image.format == "PNG" and data[24] == 16 and data[25] != 0  # of IHDR
+        bands = np.asarray(image)
+        alpha = bands[..., -1] if image.mode in ("LA", "RGBA") else np.array([255])
+        if pages > 1 or lossy or deep_colors or (alpha < 255).any():
+            return True
+        if masks_as == "color" or (masks_as == "auto" and image.mode in ("RGB", "RGBA")):
+            return False
+        if bands.ndim == 3 and image.mode != "LA" and np.ptp(bands[..., :3], axis=2).any():
+            return True  # colours where ids were asked for
+        palette = image.getpalette("RGB") if image.mode == "P" else None
+    found = set(np.unique(_values(data, masks_as)[0]).tolist())
+    binary = 255 in found and found <= {0, 255}
+    if not palette or masks_as != "auto":
+        return binary
+    colors = {i: "#" + bytes(palette[3 * i : 3 * i + 3]).hex() for i in found}
+    entries = [mapping.background, mapping.ignore, *mapping.classes.values()]
+    return binary or any(
+        colors[i] in (entry.colors or ()) and i not in (entry.ids or ())
+        for entry in entries
+        for i in found
+    )
 
 
 def _values(data: bytes, masks_as: str) -> tuple[NDArray[np.int64], bool]:
