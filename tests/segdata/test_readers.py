@@ -1,7 +1,12 @@
-"""The shards in other people's readers: webdataset, Hugging Face datasets, tarfile and Pillow."""
+"""The shards in other people's readers: webdataset, Hugging Face datasets, torchvision, OpenCV,
+tarfile and Pillow, and their indices by DALI's grammar.
+
+`load_dataset(directory)` is tested with the card that it reads. TensorFlow is too heavy for a test.
+"""
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,3 +120,72 @@ def test_hugging_face_datasets(
     samples = list(stream)
     assert all(sample["seg.png"].mode == "L" for sample in samples)
     check([(s["__key__"], s["seg.png"], s["json"]) for s in samples], masks)
+
+
+def decoded(built: Path) -> list[tuple[str, dict[str, bytes]]]:
+    """Key and members of every sample."""
+    return [sample for path in shards(built) for sample in read_samples(Path(path))]
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")  # torchcodec is next
+def test_torchvision(built: Path, masks: Masks) -> None:
+    """torchvision decodes a mask to ids, uint8 (1, H, W), unchanged and as it is by default."""
+    import torch
+    from torchvision.io import ImageReadMode, decode_image, decode_jpeg, decode_png
+
+    samples = []
+    for key, parts in decoded(built):
+        data = torch.frombuffer(bytearray(parts["seg.png"]), dtype=torch.uint8)
+        mask = decode_image(data, ImageReadMode.UNCHANGED)
+        assert mask.shape == (1, *masks[key].shape)
+        assert mask.equal(decode_png(data))
+        image = torch.frombuffer(bytearray(parts["jpg"]), dtype=torch.uint8)
+        assert decode_jpeg(image, ImageReadMode.RGB).shape == (3, *masks[key].shape)
+        samples.append((key, mask[0].numpy(), json.loads(parts["json"])))
+    check(samples, masks)
+
+
+def test_opencv(built: Path, masks: Masks) -> None:
+    """OpenCV decodes a mask to ids, uint8 (H, W), unchanged and as greyscale alike."""
+    import cv2
+
+    samples = []
+    for key, parts in decoded(built):
+        data = np.frombuffer(parts["seg.png"], np.uint8)
+        mask = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        assert mask is not None
+        np.testing.assert_array_equal(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), mask)
+        image = cv2.imdecode(np.frombuffer(parts["jpg"], np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        assert image.shape == (*masks[key].shape, 3)
+        samples.append((key, mask, json.loads(parts["json"])))
+    check(samples, masks)
+
+
+ITEM = re.compile(r"(?P<ext>[^ ./][^ /]*) (?P<offset>[0-9]+) (?P<size>[0-9]+) (?P<name>[^ ]+)")
+
+
+def test_dali(built: Path) -> None:
+    """An index is one by the rules of DALI's reader, and its members are those of the tar.
+
+    The reader takes a first line of version and positive number of samples, then a line a sample
+    of `ext offset size name` for each component, offsets multiples of a tar block; the extension
+    is what follows the first dot of the name.
+    """
+    for path in shards(built):
+        text = Path(path).with_suffix(".idx").read_bytes().decode("ascii")
+        first, *lines = text.splitlines()
+        assert text.endswith("\n")
+        version, number = first.split(" ")
+        assert (version, int(number)) == ("v1.2", len(lines))
+        items = [[match.groupdict() for match in ITEM.finditer(line)] for line in lines]
+        for line, row in zip(lines, items, strict=True):
+            assert " ".join(" ".join(item.values()) for item in row) == line
+            assert [item["ext"] for item in row] == ["jpg", "json", "seg.png"]
+            assert len({item["name"].partition(".")[0] for item in row}) == 1
+            assert all(item["name"].partition(".")[2] == item["ext"] for item in row)
+        with tarfile.open(path, "r:") as archive:
+            members = [(i.name, i.offset_data, i.size) for i in archive if i.isreg()]
+        listed = [(i["name"], int(i["offset"]), int(i["size"])) for row in items for i in row]
+        assert listed == members
+        assert all(offset % 512 == 0 for _, offset, _ in listed)
