@@ -47,6 +47,7 @@ def check_segdata(programs: Path, work: Path) -> None:
     call(segdata, "build-voc", "--data", "toy", cwd=work)
     call(segdata, "verify-masks", "--data", "toy", cwd=work)
     call(segdata, "show", "shards", cwd=work)
+    call(segdata, "report", "shards", cwd=work)
 
 
 def check_segtrain(programs: Path, work: Path) -> None:

@@ -203,13 +203,13 @@ def to_json(value: object) -> bytes:
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Tell the operating system's refusals to write as an OutputError."""
+def explained(folder: Path, what: str = "the shards directory") -> Iterator[None]:
+    """Tell the operating system's refusals to write `what` into a folder as an OutputError."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
         raise OutputError(
-            "the shards directory cannot be made",
+            f"{what} cannot be made",
             where=folder,
             expected="a directory, or a name that is still free",
             found="a file",
@@ -218,12 +218,12 @@ def explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", -1))
         raise OutputError(
-            "the disk is full" if full else "the shards directory cannot be written",
+            "the disk is full" if full else f"{what} cannot be written",
             where=folder,
             found=error.strerror or error,
             advice="make room and run the same command again: finished shards are kept"
             if full
-            else "check its permissions, or choose another --out",
+            else "check its permissions, or choose another place",
         ) from error
 
 

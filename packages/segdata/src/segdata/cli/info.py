@@ -34,7 +34,7 @@ def info(
             terminal.print_line(to_json(found).decode().rstrip("\n"))
             return
         if json_file:
-            with explained(Path(json_file).parent):
+            with explained(Path(json_file), "the JSON file"):
                 write_file(Path(json_file), to_json(found))
         for warning in found["warnings"]:
             terminal.print_note(warning)

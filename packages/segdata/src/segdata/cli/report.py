@@ -35,7 +35,7 @@ def report(
 
         with terminal.progress_bar() as progress:
             page = report_page(shards, most, progress)
-        with explained(out.parent):
+        with explained(out, "the page"):
             out.parent.mkdir(parents=True, exist_ok=True)
             write_file(out, page.encode())
         terminal.print_line(str(out))
