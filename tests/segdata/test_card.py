@@ -299,3 +299,10 @@ def test_sbd_has_its_own_terms_and_option(real: Path, segdata: "Command", tmp_pa
         assert provenance.PROTOCOLS[protocol] in text
         words = ["segdata", "build-voc", "--sbd", "data/benchmark.tgz", "--limit", "2", *flags]
         assert provenance.build_command(manifests(out)["voc2012"]) == shlex.join(words)
+
+
+def test_options_are_told_without_the_empty_ones() -> None:
+    """Options stand sorted, groups among the others; those that have no value are left out."""
+    options = {"size": 0, "protocol": "", "year": 0, "folder": {"masks_as": "auto", "group": ""}}
+    assert provenance.option_texts(options) == [("masks_as", "auto"), ("size", "0")]
+    assert provenance.option_texts({"year": 2012}) == [("year", "2012")]

@@ -187,7 +187,6 @@ def _class_cells(facts: Mapping[str, Any], class_id: int) -> Sequence[str]:
 def _dataset(manifest: Mapping[str, Any]) -> dict[str, Any]:
     labels, splits = manifest["labels"], manifest["splits"]
     options = manifest["options"] | {"seed": manifest["seed"]}
-    options |= options.pop("folder", {})
     return {
         "name": manifest["dataset"],
         "policy": labels["policy"],

@@ -158,15 +158,15 @@ def policy_text(manifest: Manifest) -> str:
     return " ".join(parts)
 
 
-def option_texts(options: Mapping[str, Any], within: str = "") -> list[tuple[str, str]]:
-    """(name, value) of every option that has a value, sorted; those of groups as `group.name`."""
+def option_texts(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of every option that has a value, sorted; those of a group like the others."""
     texts: list[tuple[str, str]] = []
-    for name, value in sorted(options.items()):
+    for name, value in options.items():
         if isinstance(value, Mapping):
-            texts += option_texts(value, f"{within}{name}.")
-        elif value not in ("", None):
-            texts.append((f"{within}{name}", str(value)))
-    return texts
+            texts += option_texts(value)
+        elif value not in ("", None) and (name, value) != ("year", 0):
+            texts.append((name, str(value)))
+    return sorted(texts)
 
 
 def size_text(options: Mapping[str, Any], split: str) -> str:
