@@ -125,7 +125,14 @@ def info_tables(info: Mapping[str, Any]) -> Iterator[Table]:
     yield _split_table(splits)
     yield from (_made_table(dataset) for dataset in info["datasets"])
     views = [
-        [f"{d['dataset']} {name}", v["split"], f"{v['samples']:,}", f"{v['official']:,}"]
+        [
+            f"{d['dataset']} {name}",
+            v["split"],
+            f"{v['samples']:,}",
+            f"{v['official']:,}"
+            if v["official"]
+            else "",  # nobody published a hold-out of one's own
+        ]
         for d in info["datasets"]
         for name, v in d["views"].items()
     ]
