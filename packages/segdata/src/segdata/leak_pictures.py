@@ -1,4 +1,4 @@
-"""Pairs: two samples that show one photo, drawn side by side for people to judge."""
+"""Pictures of leaks: two samples that show one photo, side by side for people to judge."""
 
 import io
 from collections.abc import Sequence

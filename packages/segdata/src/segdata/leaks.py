@@ -15,8 +15,8 @@ from segdata.errors import UsageError
 Level = Literal["leak", "warning", "note"]
 SHOWN = 20  # findings of one level and kind that are written out as text
 LEVELS: Mapping[Level, str] = {
-    "leak": "the net is judged by what it learnt: train, or judge, by a view without them",
-    "warning": "these images count twice in every score: judge by a view without one of them",
+    "leak": "the net is judged by what it learnt: leave these images out of one side",
+    "warning": "these images count twice in every score",
     "note": "seen more often in training; `segdata split` keeps them on one side",
 }
 

@@ -15,7 +15,7 @@ WHAT, TOGETHER = "What is divided", "What stays together"
     epilog="[bold]segdata split shards/ --name dev[/]   a tenth of train: dev-train and dev-val\n\n"
     "[bold]segdata split shards/ --name dev --share 0.2 --seed 1 --replace[/]   another one\n\n"
     r"[bold]segdata split shards/ --name films --group '^(.+)_\d+$'[/]   frames of a film together"
-    "\n\n[bold]segtrain run --train-split dev-train --val-split dev-val[/]   train on it"
+    "\n\n[bold]segtrain eval runs/fcn8s --shards shards/ --split dev-val[/]   judge by it"
 )
 def split(
     shards: Annotated[Path, typer.Argument(help="The shards directory.")],
