@@ -19,16 +19,20 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import FileIO
+from io import FileIO, RawIOBase
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from segdata import zipdirectory
 from segdata.errors import SourceError
+from segdata.stores import RemotePath, is_url
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and the extra field
+ZIP_MEMBER = b"PK\x03\x04"
+MOVED = "no member begins where the zip's directory says"
+EXTRA = 64  # bytes of a zip member's extra field that are asked for at once
 GZIP = b"\x1f\x8b"
 COPIED = 1 << 20  # bytes at a time
 PART = 1 << 20  # bytes of a member that is read in parts
@@ -116,26 +120,46 @@ class Member(msgspec.Struct, frozen=True, gc=False):
             )
 
     def _unpacked(self) -> bytes:
-        if self.offset < 0:
+        if is_url(self.path):
+            data = self._fetched(RemotePath(self.path))
+        elif self.offset < 0:
             return Path(self.path).read_bytes()
-        with self.opened() as file:
-            data = file.read(self.size if self.packed < 0 else self.packed)
+        else:
+            with self.opened() as file:
+                data = file.read(self.size if self.packed < 0 else self.packed)
         return zlib.decompress(data, -zlib.MAX_WBITS) if self.method == DEFLATED else data
 
+    def _fetched(self, path: RemotePath) -> bytes:
+        """What is stored of it in a remote file or archive, in one request where that can be."""
+        if self.offset < 0:
+            return path.read_bytes()
+        if self.packed < 0:
+            return path.read_range(self.offset, self.size)
+        head = ZIP_LOCAL_HEADER.size
+        data = path.read_range(self.offset, head + len(self.name.encode()) + EXTRA + self.packed)
+        signature, name, extra = ZIP_LOCAL_HEADER.unpack_from(data)
+        if signature != ZIP_MEMBER:
+            raise OSError(MOVED)
+        begin = head + name + extra
+        if len(data) < begin + self.packed:
+            return path.read_range(self.offset + begin, self.packed)
+        return data[begin : begin + self.packed]
+
     @contextmanager
-    def opened(self) -> Iterator[FileIO]:
+    def opened(self) -> Iterator[RawIOBase]:
         """Its file or archive, at the first byte of what is stored of it.
 
         Raises:
             OSError: it is not there any more.
             struct.error: likewise.
         """
-        with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 - pathlib's costs twice
+        remote = is_url(self.path)
+        with RemotePath(self.path).open() if remote else FileIO(self.path) as file:
             file.seek(max(0, self.offset))
             if self.packed >= 0:
                 signature, name, extra = ZIP_LOCAL_HEADER.unpack(file.read(ZIP_LOCAL_HEADER.size))
-                if signature != b"PK\x03\x04":
-                    raise OSError("no member begins where the zip's directory says")
+                if signature != ZIP_MEMBER:
+                    raise OSError(MOVED)
                 file.seek(name + extra, os.SEEK_CUR)
             yield file
 
@@ -237,7 +261,7 @@ def open_archive(path: Path) -> Archive:
         if _begins_with(path, GZIP):
             return Archive(path, _tar_members(_unzipped(path), shown=str(path)))
         # A tar may end in a zip, which then looks like a zip from its end: its name decides.
-        if path.suffix != ".tar" and zipfile.is_zipfile(path):
+        if path.suffix != ".tar" and _is_zip(path):
             return Archive(path, _zip_members(path))
         if path.suffix != ".zip":
             return Archive(path, _tar_members(path))
@@ -255,6 +279,8 @@ def open_archive(path: Path) -> Archive:
 
 
 def _folder_members(folder: Path) -> dict[str, Member]:
+    if isinstance(folder, RemotePath):
+        return {n: Member(f"{folder}/{n}", n, size) for n, size in folder.files() if n}
     members = {}
     for path in _files(folder):
         name = path.relative_to(folder).as_posix()
@@ -289,6 +315,11 @@ def _zip_members(path: Path) -> dict[str, Member]:
     return members
 
 
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return zipfile.is_zipfile(file)
+
+
 def _begins_with(path: Path, signature: bytes) -> bool:
     with path.open("rb") as file:
         return file.read(len(signature)) == signature
@@ -304,7 +335,7 @@ def _unzipped(path: Path) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="segdata-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     plain = folder / f"{path.stem}.tar"
-    with gzip.open(path) as packed, plain.open("wb") as file:
+    with path.open("rb") as raw, gzip.open(raw) as packed, plain.open("wb") as file:
         while chunk := packed.read(COPIED):
             try:
                 file.write(chunk)
@@ -321,7 +352,7 @@ def _unzipped(path: Path) -> Path:
 
 def _tar_members(path: Path, shown: str = "") -> dict[str, Member]:
     members = {}
-    with tarfile.open(path, "r:") as archive:
+    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for info in archive:
             if info.isreg():
                 name = str(PurePosixPath(info.name))

@@ -5,7 +5,7 @@ seed alone. So shards may be made in any order by any number of workers, and an 
 goes on with those whose sidecar is missing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from segdata.plan import (
 )
 from segdata.records import PROOF, make_shard
 from segdata.samples import Source, View
+from segdata.stores import RemotePath
 
 VIEW = 100  # samples of the small fixed validation view
 
@@ -44,7 +45,8 @@ def build(source: Source, options: BuildOptions, progress: Progress) -> dict[str
     """
     _refuse_incomplete(source, options)
     basis = made_with(source, options)
-    with _only_writer(options.out, source.dataset):
+    with _only_writer(options.out, source.dataset) as check:
+        progress = partial(_checked, check, progress)
         neighbours.refuse_other_classes(options.out, options.classes)
         neighbours.refuse_other_year(options.out, source)
         source = neighbours.without_stored(options.out, source)
@@ -58,9 +60,16 @@ def build(source: Source, options: BuildOptions, progress: Progress) -> dict[str
         keys = {sample.key for plan in plans.values() for sample in plan.samples}
         neighbours.refuse_shared_keys(options.out, source.dataset, plans.keys(), keys)
         _make_missing(plans, options, progress)
+        check()
         shards.sweep(options.out, source.dataset)  # workers that died in a cluster, too
         with shards.explained(options.out):
             return _finish(source, plans, basis, options)
+
+
+def _checked(check: Callable[[], None], progress: Progress, what: str, *counts: int) -> None:
+    """Progress that ends the build once its lock is lost."""
+    check()
+    progress(what, *counts)
 
 
 def _refuse_incomplete(source: Source, options: BuildOptions) -> None:
@@ -77,16 +86,16 @@ def _refuse_incomplete(source: Source, options: BuildOptions) -> None:
 
 
 @contextmanager
-def _only_writer(out: Path, dataset: str) -> Iterator[None]:
+def _only_writer(out: Path, dataset: str) -> Iterator[Callable[[], None]]:
     """Hold the lock of a data set's years; a failed build removes the directory if it made it."""
     with shards.explained(out):
         new = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
         lock = ExitStack()
-        lock.enter_context(locks.only_writer(out, neighbours.family(dataset), dataset))
+        check = lock.enter_context(locks.only_writer(out, neighbours.family(dataset), dataset))
     try:
         with lock:
-            yield
+            yield check
     except BaseException:
         if new:
             with suppress(OSError):
@@ -197,11 +206,20 @@ def _sidecars(plan: SplitPlan, out: Path) -> tuple[list[dict[str, Any]], set[tup
 
 
 def write_descriptions(out: Path) -> None:
-    """Write what is derived from all manifests of a directory: `info.json` and the card."""
+    """Write what is derived from all manifests of a directory: `info.json` and the card.
+
+    In a store, where there is no lock for it, they are written again if the manifests have changed
+    meanwhile: whoever writes last has seen all of them.
+    """
     with locks.info_writer(out):
         shards.sweep(out, "info")
-        shards.write_info(out)
-        card.write_card(out)
+        before = None
+        while (found := shards.manifests(out)) != before:
+            before = found
+            shards.write_info(out)
+            card.write_card(out)
+            if not isinstance(out, RemotePath):
+                break
 
 
 def _split_facts(

@@ -5,24 +5,32 @@ removed when the lock is given back, so that a directory keeps no trace of who w
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from segdata.errors import OutputError
+from segdata.leases import lease
+from segdata.stores import RemotePath
 
 
 @contextmanager
-def only_writer(out: Path, family: str, dataset: str) -> Iterator[None]:
+def only_writer(out: Path, family: str, dataset: str) -> Iterator[Callable[[], None]]:
     """Hold the lock of a data set, or of all data sets of a family.
+
+    Gives a function that raises an OutputError once the lock has been lost, as remote ones can be.
 
     Raises:
         OutputError: another build holds it.
         OSError: the lock cannot be made.
     """
     path = out / f".{family}.lock"
+    if isinstance(path, RemotePath):
+        with lease(path, dataset) as check:
+            yield check
+        return
     try:
         lock = _acquired(path, timeout=0)
     except Timeout:
@@ -32,14 +40,17 @@ def only_writer(out: Path, family: str, dataset: str) -> Iterator[None]:
             advice="wait for it, or choose another --out",
         ) from None
     try:
-        yield
+        yield lambda: None
     finally:
         _release(lock, path)
 
 
 @contextmanager
 def info_writer(out: Path) -> Iterator[None]:
-    """Hold the lock of `info.json`, once others have done with it."""
+    """Hold the lock of `info.json`, once others have done with it; a store has none."""
+    if isinstance(out, RemotePath):
+        yield
+        return
     path = out / ".info.lock"
     lock = _acquired(path, timeout=-1)
     try:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata.errors import OutputError, ShardsError
+from segdata.stores import RemotePath
 
 FORMAT = "segdata/1"
 IMAGE, FACTS, MASK = "jpg", "json", "seg.png"
@@ -217,19 +218,29 @@ def explained(folder: Path, what: str = "the shards directory") -> Iterator[None
         ) from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", -1))
+        advice = "check its permissions, or choose another place"
+        if full:
+            advice = "make room and run the same command again: finished shards are kept"
+        elif isinstance(folder, RemotePath):
+            advice = "check bucket, credentials and network; the same command then goes on"
         raise OutputError(
             "the disk is full" if full else f"{what} cannot be written",
             where=folder,
             found=error.strerror or error,
-            advice="make room and run the same command again: finished shards are kept"
-            if full
-            else "check its permissions, or choose another place",
+            advice=advice,
         ) from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the name `path` only once it is whole and on the disk."""
+    """A file to write that takes the name `path` only once it is whole and on the disk.
+
+    Where that is remote, it is put into the store as a whole.
+    """
+    if isinstance(path, RemotePath):
+        with path.replacing() as file:
+            yield file
+        return
     # No two writers share it, on whatever machines: process ids would repeat.
     partial = path.with_name(f"{path.name}.{token_hex(4)}{PARTIAL}")
     try:

@@ -8,11 +8,11 @@ archives are still those that were indexed.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from segdata.archive import Member
 from segdata.errors import SourceError
 from segdata.samples import Sample
+from segdata.stores import place
 
 FOLDER = -1  # bytes of a folder, which only has to be there
 AGAIN = "bring it back as it was and run the same command again: finished shards are kept"
@@ -84,7 +84,7 @@ def stamps(samples: Iterable[Sample]) -> tuple[Stamp, ...]:
     found: dict[tuple[str, bool], str] = {}
     for member in _members(samples):
         folder = member.offset < 0
-        path = str(Path(member.path).parent) if folder else member.path
+        path = str(place(member.path).parent) if folder else member.path
         found[path, folder] = member.shown
     return tuple(
         Stamp(path, FOLDER if folder else 0, 0, shown).again()
@@ -106,7 +106,7 @@ def _members(samples: Iterable[Sample]) -> Iterator[Member]:
 
 
 def _stamp(path: str, *, folder: bool, shown: str) -> Stamp:
-    facts = Path(path).stat()
+    facts = place(path).stat()
     if folder:
         return Stamp(path, FOLDER, 0, shown)
     return Stamp(path, facts.st_size, facts.st_mtime_ns, shown)

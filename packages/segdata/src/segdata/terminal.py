@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from segdata.errors import SegdataError
+from segdata.stores import StoreError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -29,9 +30,21 @@ def told_errors(on_interrupt: str) -> Iterator[None]:
     except SegdataError as error:
         print_error(error)
         raise SystemExit(error.exit_code) from None
+    except StoreError as error:
+        print_error(_unreachable(error))
+        raise SystemExit(SegdataError.exit_code) from None
     except KeyboardInterrupt:
         print(f"interrupted: {on_interrupt}", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+def _unreachable(error: StoreError) -> SegdataError:
+    return SegdataError(
+        "what a URL names cannot be reached",
+        where=error.filename,
+        found=error.strerror,
+        advice="check the URL, the credentials and the network, then run the same command again",
+    )
 
 
 def print_error(error: SegdataError) -> None:

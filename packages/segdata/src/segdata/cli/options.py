@@ -5,16 +5,21 @@ from typing import Annotated, Literal
 
 import typer
 
+from segdata.stores import place
+
 Splits = Literal["train", "val", "both"]
 OnError = Literal["fail", "skip"]
 
 RESUME = "finished shards are kept; the same command goes on from there"
+PLACE = "<path or URL>"
 SOURCE, LABELS, IMAGES, SHARDS, RUNNING = "Source", "Labels", "Images", "Shards", "Running"
 
 Data = Annotated[
     Path,
     typer.Option(
-        help="Folder that holds the official archives, or what they unpack to.",
+        parser=place,
+        metavar=PLACE,
+        help="Folder that holds the official archives, or what they unpack to; also a URL.",
         rich_help_panel=SOURCE,
     ),
 ]
@@ -74,7 +79,12 @@ Quality = Annotated[
 ]
 Out = Annotated[
     Path,
-    typer.Option(help="The shards directory; several builds may share it.", rich_help_panel=SHARDS),
+    typer.Option(
+        parser=place,
+        metavar=PLACE,
+        help="The shards directory; several builds may share it. Also a URL: s3://bucket/shards.",
+        rich_help_panel=SHARDS,
+    ),
 ]
 ShardSamples = Annotated[
     int, typer.Option(min=1, help="Samples in a shard, at most.", rich_help_panel=SHARDS)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from segdata.cli.app import app
+from segdata.stores import place
 
 
 @app.command(
@@ -13,7 +14,10 @@ from segdata.cli.app import app
     "[bold]segdata show shards/ coco2017_000000000139 --out preview/[/]"
 )
 def show(
-    shards: Annotated[Path, typer.Argument(help="The shards directory.")],
+    shards: Annotated[
+        Path,
+        typer.Argument(parser=place, metavar="SHARDS", help="The shards directory, or its URL."),
+    ],
     keys: Annotated[
         list[str] | None, typer.Argument(help="Samples to show.", show_default="some of each split")
     ] = None,

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from segdata.cli.app import app
-from segdata.cli.options import Workers
+from segdata.cli.options import PLACE, Workers
+from segdata.stores import place
 
 
 @app.command(
@@ -15,10 +16,15 @@ from segdata.cli.options import Workers
     "[bold]segdata verify-masks --folder leaves=leaves/images,leaves/masks[/]"
 )
 def verify_masks(
-    shards: Annotated[Path, typer.Argument(help="The shards directory.")] = Path("shards"),
+    shards: Annotated[
+        Path,
+        typer.Argument(parser=place, metavar="[SHARDS]", help="The shards directory, or its URL."),
+    ] = Path("shards"),
     data: Annotated[
         Path | None,
         typer.Option(
+            parser=place,
+            metavar=PLACE,
             help="Where the archives lie; every mask is then made again by a second "
             "implementation and compared bit by bit. Default: data/, if it is there.",
         ),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from segdata import engine
 from segdata.errors import SourceError
+from segdata.stores import fetched
 from segdata.verify import contract, images
 from segdata.verify.findings import Finding, Log
 from segdata.verify.folder import FolderRecord
@@ -70,7 +71,7 @@ def compare_shard(task: CompareTask) -> Comparison:
     log = Log(task.tar.name)
     sizes = np.zeros((task.rules.classes, contract.OBJECT_SIZE_BINS), dtype=np.int64)
     result = Comparison(log.findings, sizes)
-    with task.tar.open("rb") as file:
+    with fetched(task.tar) as tar, tar.open("rb") as file:
         for stored in task.stored:
             engine.tick()
             record = task.records.get(stored.facts.source_id)

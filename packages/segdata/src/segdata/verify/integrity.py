@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata import engine
+from segdata.stores import fetched
 from segdata.verify import contract
 from segdata.verify.findings import Finding, Log
 from segdata.verify.samples import Parts, Rules, check_sample, count_ids
@@ -92,7 +93,8 @@ def check_shard(task: ShardTask) -> ShardCheck:
         log.add("shard-missing", "listed in the manifest, found no such file")
         return ShardCheck(tuple(log.findings))
     try:
-        return _check(path, task, log)
+        with fetched(path, (".idx", ".stats.json")) as local:
+            return _check(local, task, log)
     except OSError as error:
         log.add("shard-unreadable", f"expected a readable file, found: {error}")
         return ShardCheck(tuple(log.findings))
