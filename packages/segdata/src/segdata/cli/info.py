@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from segdata.cli.app import app
+from segdata.cli.options import ShardsDirectory
 
 
 @app.command(
@@ -13,7 +14,7 @@ from segdata.cli.app import app
     "[bold]segdata info shards/ --json -[/]   the same for a trainer, on stdout"
 )
 def info(
-    shards: Annotated[Path, typer.Argument(help="The shards directory.")] = Path("shards"),
+    shards: ShardsDirectory = Path("shards"),
     json_file: Annotated[
         str | None,
         typer.Option(

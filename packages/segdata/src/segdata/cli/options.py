@@ -23,6 +23,10 @@ Data = Annotated[
         rich_help_panel=SOURCE,
     ),
 ]
+ShardsDirectory = Annotated[
+    Path,
+    typer.Argument(parser=place, metavar="SHARDS", help="The shards directory, or its URL."),
+]
 SplitOption = Annotated[Splits, typer.Option(help="Splits to build.", rich_help_panel=SOURCE)]
 Limit = Annotated[
     int,

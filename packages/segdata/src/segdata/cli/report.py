@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from segdata.cli.app import app
+from segdata.cli.options import ShardsDirectory
 
 
 @app.command(
@@ -13,7 +14,7 @@ from segdata.cli.app import app
     "[bold]segdata report shards/ --pictures 0[/]   numbers and charts alone, a small page"
 )
 def report(
-    shards: Annotated[Path, typer.Argument(help="The shards directory.")] = Path("shards"),
+    shards: ShardsDirectory = Path("shards"),
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="The page to write.")
     ] = Path("report.html"),

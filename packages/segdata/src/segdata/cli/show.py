@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from segdata.cli.app import app
-from segdata.stores import place
+from segdata.cli.options import ShardsDirectory
 
 
 @app.command(
@@ -14,10 +14,7 @@ from segdata.stores import place
     "[bold]segdata show shards/ coco2017_000000000139 --out preview/[/]"
 )
 def show(
-    shards: Annotated[
-        Path,
-        typer.Argument(parser=place, metavar="SHARDS", help="The shards directory, or its URL."),
-    ],
+    shards: ShardsDirectory,
     keys: Annotated[
         list[str] | None, typer.Argument(help="Samples to show.", show_default="some of each split")
     ] = None,

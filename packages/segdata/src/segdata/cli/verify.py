@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from segdata.cli.app import app
-from segdata.cli.options import PLACE, Workers
+from segdata.cli.options import PLACE, ShardsDirectory, Workers
 from segdata.stores import place
 
 
@@ -16,10 +16,7 @@ from segdata.stores import place
     "[bold]segdata verify-masks --folder leaves=leaves/images,leaves/masks[/]"
 )
 def verify_masks(
-    shards: Annotated[
-        Path,
-        typer.Argument(parser=place, metavar="[SHARDS]", help="The shards directory, or its URL."),
-    ] = Path("shards"),
+    shards: ShardsDirectory = Path("shards"),
     data: Annotated[
         Path | None,
         typer.Option(
