@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as pycoco
+from scipy.io import loadmat
 
+from segdata.build import build
 from segdata.classes import (
     COCO_CATEGORIES,
     COCO_ID_OF_NAME,
@@ -30,18 +32,23 @@ from segdata.classes import (
 from segdata.coco import open_coco
 from segdata.errors import OutputError, UsageError
 from segdata.labels import LabelPolicy
+from segdata.plan import BuildOptions
+from segdata.protocols import open_protocol
+from segdata.sbd import open_sbd
 from segdata.toy import ToySummary, make_toy, share_out
+from segdata.verify import verify
 from segdata.voc import open_voc
 
 if TYPE_CHECKING:
     from tests.segdata.conftest import Make
 
 VOC_TAR = "VOCtrainval_11-May-2012.tar"
-ARCHIVES = (VOC_TAR, "train2017.zip", "val2017.zip", "annotations_trainval2017.zip")
+SBD_TGZ = "benchmark.tgz"
+ARCHIVES = (VOC_TAR, SBD_TGZ, "train2017.zip", "val2017.zip", "annotations_trainval2017.zip")
 FILES = sorted((*ARCHIVES, "SYNTHETIC.txt"))
 ROOT = "VOCdevkit/VOC2012"
 SPLITS = ("train", "val")
-COUNTS = {"voc_train": 24, "voc_val": 24, "coco_train": 24, "coco_val": 24}
+COUNTS = {"voc_train": 24, "voc_val": 24, "coco_train": 24, "coco_val": 24, "sbd": 24}
 ONE_EACH = dict.fromkeys(COUNTS, 1)
 COCO_IDS_OF_VOC = {COCO_ID_OF_NAME[COCO_NAME_OF_VOC[name]] for name in VOC_NAMES}
 VOC_COLORS = [  # of the ids 0..20, from the development kit
@@ -102,7 +109,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     with tarfile.open(summary.out / VOC_TAR, "r:") as tar:
         voc = {info.name: file.read() for info in tar if (file := tar.extractfile(info))}
     zips = {}
-    for name in ARCHIVES[1:]:
+    for name in ARCHIVES[2:]:
         with zipfile.ZipFile(summary.out / name) as archive:
             zips[name.removesuffix(".zip")] = {n: archive.read(n) for n in archive.namelist()}
     return Toy(summary, voc, zips)
@@ -129,8 +136,8 @@ def corners(note: dict[str, Any]) -> list[NDArray[np.float64]]:
     return [np.reshape(part, (-1, 2)) for part in note["segmentation"]]
 
 
-def test_folder_holds_the_five_files(toy: Toy) -> None:
-    """Four archives by their official names and a note are all that is left in the folder."""
+def test_folder_holds_the_six_files(toy: Toy) -> None:
+    """Five archives by their official names and a note are all that is left in the folder."""
     sizes = {path.name: path.stat().st_size for path in toy.summary.out.iterdir()}
     assert sorted(sizes) == FILES
     assert toy.summary.files == sizes
@@ -329,10 +336,62 @@ def test_areas_and_boxes_are_true(toy: Toy, split: str) -> None:
 
 
 def test_readers_take_it_for_synthetic(toy: Toy) -> None:
-    """The readers open the toy as VOC and COCO and recognise it as generated."""
+    """The readers open the toy as VOC, SBD and COCO and recognise it as generated."""
     classes = ClassSet.parse("voc")
     assert open_voc(toy.summary.out, 2012, classes, SPLITS).synthetic
+    assert open_sbd(toy.summary.out).synthetic
     assert open_coco(toy.summary.out, 2017, classes, SPLITS, LabelPolicy()).synthetic
+
+
+def test_sbd_has_the_official_layout(toy: Toy) -> None:
+    """SBD's tgz holds its lists, and an image and a mask without void of equal size for each id."""
+    with tarfile.open(toy.summary.out / SBD_TGZ) as tar:
+        sbd = {info.name: file.read() for info in tar if (file := tar.extractfile(info))}
+    root = "benchmark_RELEASE/dataset"
+    lists = {split: sbd.pop(f"{root}/{split}.txt").decode().split() for split in SPLITS}
+    assert not set(lists["train"]) & set(lists["val"])
+    ids = [*lists["train"], *lists["val"]]
+    kinds = {"img": "jpg", "cls": "mat"}
+    members = {f"{root}/{folder}/{i}.{suffix}" for folder, suffix in kinds.items() for i in ids}
+    assert set(sbd) == members | {f"{root}/SYNTHETIC.txt"}
+    seen = set()
+    for sbd_id in ids:
+        mask = loadmat(io.BytesIO(sbd[f"{root}/cls/{sbd_id}.mat"]))["GTcls"][0, 0]
+        segmentation = mask["Segmentation"]
+        assert segmentation.dtype == np.uint8
+        image = Image.open(io.BytesIO(sbd[f"{root}/img/{sbd_id}.jpg"]))
+        assert image.size == segmentation.shape[::-1]
+        present = set(np.unique(segmentation).tolist())
+        assert present - {0} == set(mask["CategoriesPresent"].ravel().tolist())
+        seen |= present
+    assert seen == set(range(21))
+
+
+def test_sbd_overlaps_voc(toy: Toy) -> None:
+    """SBD labels some of VOC's images, of val in its train too, each as VOC does but for void."""
+    tree = open_sbd(toy.summary.out)
+    assert set(tree.train) & set(toy.ids("train"))
+    assert set(tree.train) & set(toy.ids("val"))
+    assert set(tree.val) & set(toy.ids("val"))
+    listed = {*tree.train, *tree.val}
+    shared = listed & set(toy.ids("trainval"))
+    assert len(listed - shared) == COUNTS["sbd"]
+    for voc_id in shared:
+        by_sbd = tree.sample(voc_id, ClassSet.parse("voc")).load().mask
+        assert by_sbd is not None
+        by_voc = np.asarray(toy.mask(voc_id))
+        assert ((by_sbd == by_voc) | (by_voc == 255)).all()
+
+
+def test_trainaug_of_the_toy(toy: Toy, tmp_path: Path) -> None:
+    """With SBD the toy's train grows by SBD's own images, and every mask is verified."""
+    classes = ClassSet.parse("voc")
+    source = open_protocol(toy.summary.out, toy.summary.out, None, classes, SPLITS)
+    assert {n: s.available for n, s in source.splits.items()} == {"train": 48, "val": 24}
+    manifest = build(source, BuildOptions(tmp_path / "out", classes), lambda *_: None)
+    assert manifest["synthetic"]
+    report = verify(tmp_path / "out", data=toy.summary.out)
+    assert (report.ok, report.compared) == (True, 72), report.lines()
 
 
 def test_marked_as_synthetic(toy: Toy) -> None:
@@ -354,7 +413,7 @@ def test_equal_seed_gives_equal_bytes(toy: Toy, tmp_path: Path) -> None:
 
 
 def test_other_seed_gives_other_bytes(toy: Toy, tmp_path: Path) -> None:
-    """With another seed all four archives differ."""
+    """With another seed all archives differ."""
     make_toy(tmp_path / "other", **COUNTS, seed=1)
     first, other = digests(toy.summary.out), digests(tmp_path / "other")
     assert [name for name in ARCHIVES if first[name] == other[name]] == []
@@ -376,8 +435,8 @@ def test_progress_counts_every_image(tmp_path: Path) -> None:
     """Progress is reported after each image of each split, up to the total."""
     calls: list[tuple[str, int, int]] = []
     make_toy(tmp_path / "toy", **ONE_EACH, progress=lambda *call: calls.append(call))
-    names = ["VOC 2012 train", "VOC 2012 val", "COCO 2017 train", "COCO 2017 val"]
-    assert calls == [(name, done, 4) for done, name in enumerate(names, 1)]
+    names = ["VOC 2012 train", "VOC 2012 val", "SBD", "COCO 2017 train", "COCO 2017 val"]
+    assert calls == [(name, done, 5) for done, name in enumerate(names, 1)]
 
 
 def test_interruption_leaves_the_earlier_toy(tmp_path: Path) -> None:
@@ -462,6 +521,7 @@ def test_shares_sum_to_the_total(images: int) -> None:
     """A total is shared out completely, with 24 images or more for every split."""
     counts = share_out(images)
     assert list(counts) == list(COUNTS)
+    assert counts.pop("sbd") == images // 10
     assert sum(counts.values()) == images
     assert min(counts.values()) >= 24
 

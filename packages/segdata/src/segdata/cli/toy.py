@@ -9,15 +9,17 @@ from segdata.cli.app import app
 
 
 @app.command(
-    epilog="[bold]segdata toy --out toy/[/]   then: segdata build-voc --data toy/, "
-    "segdata build-coco --data toy/"
+    epilog="[bold]segdata toy --out toy/[/]   then: segdata build-voc --data toy/ "
+    "(with --sbd toy/ for SBD's images, too), segdata build-coco --data toy/"
 )
 def toy(
     out: Annotated[Path, typer.Option(help="Folder for the archives.")] = Path("toy"),
-    images: Annotated[int, typer.Option(min=96, help="Images in all.")] = 600,
+    images: Annotated[
+        int, typer.Option(min=96, help="Images of VOC and COCO in all; SBD adds a tenth.")
+    ] = 600,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other pictures.")] = 0,
 ) -> None:
-    """Generate a small data set in VOC's and COCO's official layouts, to try everything with."""
+    """Generate a small data set in VOC's, SBD's and COCO's layouts, to try everything with."""
     from segdata import terminal
 
     with terminal.told_errors("nothing of the toy was kept"):

@@ -3,19 +3,30 @@
 import io
 import tarfile
 import zipfile
+import zlib
+from contextlib import ExitStack
+from gzip import GzipFile
 from pathlib import Path
 from types import TracebackType
+from typing import IO, cast
 
 NOTICE = "SYNTHETIC.txt"
 NOTICE_MEMBER = f"VOCdevkit/VOC2012/{NOTICE}"
+SBD_NOTICE_MEMBER = f"benchmark_RELEASE/dataset/{NOTICE}"
 ZIP_COMMENT = b"synthetic: made by segdata toy"
 
 
 class TarWriter:
-    """Writes members with fixed headers: USTAR, mode 0644, owner 0, time 0."""
+    """Writes members with fixed headers: USTAR, mode 0644, owner 0, time 0; gzipped as a tgz."""
 
     def __init__(self, path: Path) -> None:
-        self._tar = tarfile.TarFile(path, "w", format=tarfile.USTAR_FORMAT)
+        self._files = ExitStack()
+        file: IO[bytes] = self._files.enter_context(path.open("wb"))
+        if path.suffix == ".tgz":
+            packed = GzipFile("", "wb", 1, file, mtime=0)  # no name and no time in its header
+            self._files.callback(packed.close)
+            file = cast("IO[bytes]", packed)
+        self._tar = tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)
 
     def __enter__(self) -> "TarWriter":
         return self
@@ -26,7 +37,8 @@ class TarWriter:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._tar.close()
+        with self._files:
+            self._tar.close()
 
     def add(self, name: str, content: bytes) -> None:
         """Append one file."""
@@ -65,11 +77,11 @@ class ZipWriter:
 def is_synthetic(path: Path) -> bool:
     """Whether the archive at `path` was written here; anything unreadable was not."""
     try:
-        if path.suffix == ".tar":
-            with tarfile.open(path, "r:") as tar:
+        if path.suffix in (".tar", ".tgz"):
+            with tarfile.open(path) as tar:
                 first = tar.next()
-                return first is not None and first.name == NOTICE_MEMBER
+                return first is not None and first.name in (NOTICE_MEMBER, SBD_NOTICE_MEMBER)
         with zipfile.ZipFile(path) as archive:
             return archive.comment == ZIP_COMMENT
-    except (OSError, tarfile.TarError, zipfile.BadZipFile):
+    except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile):
         return False

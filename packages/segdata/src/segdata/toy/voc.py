@@ -20,6 +20,13 @@ def mask(scene: Scene) -> NDArray[np.uint8]:
     A pixel shows what its middle shows. The void border is two pixels wide, one on either side:
     a pixel is void where one of its eight neighbours shows another object, or background.
     """
+    ids, objects = labels(scene)
+    ids[_borders(objects)] = IGNORE
+    return ids
+
+
+def labels(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Class ids 0..20, and numbers of the objects, 0 for background: two uint8 (H, W)."""
     height, width = scene.image.height, scene.image.width
     ids = np.zeros((height, width), np.uint8)
     objects = np.zeros((height, width), np.uint8)
@@ -28,8 +35,7 @@ def mask(scene: Scene) -> NDArray[np.uint8]:
         shown = thing.shown[centre, centre]  # (H, W)
         ids[shown] = thing.voc_id
         objects[shown] = number if thing.voc_id else 0
-    ids[_borders(objects)] = IGNORE
-    return ids
+    return ids, objects
 
 
 def _borders(objects: NDArray[np.uint8]) -> NDArray[np.bool_]:
