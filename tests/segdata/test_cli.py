@@ -20,7 +20,7 @@ BUILD = [
     "--out",
 ]  # fmt: skip
 OPTIONS = {
-    "build-voc": BUILD,
+    "build-voc": [*BUILD, "--sbd", "--protocol"],
     "build-coco": [*BUILD, "--labels", "--min-area", "--void-border"],
     "build-folder": [
         *(o for o in BUILD if o not in ("--data", "--year", "--strict")),
@@ -28,7 +28,7 @@ OPTIONS = {
         *("--unpaired", "--val-list", "--val-share", "--group"),
     ],
     "toy": ["--out", "--images", "--seed"],
-    "verify-masks": ["shards", "--data", "--folder", "--json", "--workers"],
+    "verify-masks": ["shards", "--data", "--sbd", "--folder", "--json", "--workers"],
     "check-leaks": ["shards...", "--train", "--val", "--out", "--json", "--workers"],
     "split": [
         "shards",

@@ -22,6 +22,7 @@ from segdata.classes import ClassSet
 from segdata.errors import OutputError, SourceError, UsageError
 from segdata.plan import BuildOptions
 from segdata.protocols import Lists, Protocol, combine, fcn2016, open_protocol, trainaug
+from segdata.provenance import build_command
 from segdata.samples import Source
 from segdata.sbd import SbdTree
 from segdata.verify import verify
@@ -188,6 +189,9 @@ def test_trainaug_takes_vocs_mask(make: "Make", tmp_path: Path) -> None:
     }  # fmt: skip
     report = verify(tmp_path / "out", data=data, sbd=sbd)
     assert (report.ok, report.compared) == (True, 8), report.lines()
+    command = "segdata build-voc --sbd data/benchmark.tgz --size 0 --protocol trainaug"
+    assert sorted((build_command(manifest) or "").split()) == sorted(command.split())
+    assert "Semantic Boundaries" in (tmp_path / "out" / "README.md").read_text("utf-8")
 
 
 def test_archives_and_folders_give_the_same_bytes(
