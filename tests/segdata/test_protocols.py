@@ -189,7 +189,7 @@ def test_trainaug_takes_vocs_mask(make: "Make", tmp_path: Path) -> None:
     }  # fmt: skip
     report = verify(tmp_path / "out", data=data, sbd=sbd)
     assert (report.ok, report.compared) == (True, 8), report.lines()
-    command = "segdata build-voc --sbd data/benchmark.tgz --size 0 --protocol trainaug"
+    command = "segdata build-voc --sbd data/benchmark.tgz --size 0"
     assert sorted((build_command(manifest) or "").split()) == sorted(command.split())
     assert "Semantic Boundaries" in (tmp_path / "out" / "README.md").read_text("utf-8")
 
@@ -334,3 +334,5 @@ def test_verify_tells_what_it_lacks(real: Path, real_trainaug: Path, tmp_path: P
     assert [note.split(":")[0] for note in report.notes] == ["voc2012 train"]
     with pytest.raises(SourceError, match="does not exist"):
         verify(real_trainaug, data=tmp_path, sbd=tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="compared with nothing"):
+        verify(real_trainaug, sbd=real / "benchmark.tgz")

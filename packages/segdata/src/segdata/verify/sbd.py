@@ -102,7 +102,8 @@ def find_sbd(place: Path) -> SbdSource | None:
         below = [place / inner for inner in PLACES]
         folders += [inner / FOLDER for inner in below]
         files = [inner / name for inner in below for name in names]
-        found = [folder for folder in folders if (folder / "cls").is_dir()]
+        found = [folder for folder in folders if (folder / "train.txt").is_file()]
+        found = [folder for folder in found if (folder / "cls").is_dir()]
         found += [path for path in files if path.is_file()]
         if not found:
             return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from segdata import engine
-from segdata.errors import SourceError
+from segdata.errors import SourceError, UsageError
 from segdata.verify import contract, directory
 from segdata.verify.content import CompareTask, SelectTask, compare_shard, judge_absent
 from segdata.verify.contract import Manifest
@@ -54,14 +54,20 @@ def verify(
         The report. Defects are findings in it and raise nothing.
 
     Raises:
+        UsageError: `sbd` without `data`.
         ShardsError: the directory is missing or holds no manifest.
-        SourceError: `data` or a folder is missing, or an archive is broken.
+        SourceError: `data`, `sbd` or a folder is missing, or an archive is broken.
     """
     if data is not None and not data.exists():
         raise SourceError(
             "the folder of source archives does not exist",
             where=data,
             advice="name the folder that holds the archives with --data, or leave it away",
+        )
+    if sbd is not None and data is None:
+        raise UsageError(
+            "SBD alone is compared with nothing: the shards hold VOC's images, too",
+            advice="name the folder that holds VOC with --data",
         )
     if sbd is not None and not sbd.exists():
         raise SourceError("SBD's archive or folder does not exist", where=sbd)
