@@ -1,7 +1,8 @@
 """`segdata verify-masks`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,11 +10,22 @@ from segdata.cli.app import app
 from segdata.cli.options import PLACE, ShardsDirectory, Workers
 from segdata.stores import place
 
+if TYPE_CHECKING:
+    from segdata.verify import Report
+    from segdata.verify.foreign import MasksReport
+
+LEVELS = ("integrity", "content")
+
 
 @app.command(
     epilog="[bold]segdata verify-masks[/]   shards/, against data/ if it is there\n\n"
     "[bold]segdata verify-masks other/ --data toy/ --json report.json[/]\n\n"
-    "[bold]segdata verify-masks --folder leaves=leaves/images,leaves/masks[/]"
+    "[bold]segdata verify-masks --folder leaves=leaves/images,leaves/masks[/]\n\n"
+    "[bold]segdata verify-masks --level integrity[/]   without any source: fast\n\n"
+    "[bold]segdata verify-masks --masks labels/ --images photos/ --classes voc[/]   "
+    "masks that anybody made\n\n"
+    "[bold]segdata verify-masks --masks small/ --reference VOC.tar/VOCdevkit/VOC2012/"
+    "SegmentationClass[/]   which rule resized them"
 )
 def verify_masks(
     shards: ShardsDirectory = Path("shards"),
@@ -42,38 +54,149 @@ def verify_masks(
             show_default=False,
         ),
     ] = None,
+    level: Annotated[
+        str,
+        typer.Option(
+            help="integrity: the shards alone; content: every mask against its source too. "
+            "Default: content where the source is there.",
+        ),
+    ] = "",
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Check these masks instead of shards: a folder, an archive, or a folder within "
+            "one. PNG of ids, palette or colours, .npy.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="With --masks: their images, by the same names.")
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --masks: the same masks as they were before somebody resized, moved or "
+            "renumbered them."
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="With --masks: voc, the number of classes without background, or a file of lines "
+            "`name` or `id name red green blue`."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where pictures of what was found are written.")] = Path(
+        "findings"
+    ),
+    pictures: Annotated[
+        int, typer.Option(min=0, help="Pictures of each defect at most; 0: none.")
+    ] = 5,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the report to this file too.")
     ] = None,
     workers: Workers = 0,
 ) -> None:
-    """Check every sample of the shards, and every mask against its source; exit code 0 or 1."""
+    """Check every sample of the shards, and every mask against its source; or anybody's masks.
+
+    Exit code 1 where an error was found, else 0.
+    """
     from segdata import terminal
 
     with terminal.told_errors("nothing was changed"):
         from segdata.engine import default_workers
-        from segdata.shards import explained, write_file
-        from segdata.verify import verify
 
-        default = Path("data")
-        source = data or (default if default.is_dir() else None)
-        folders = _folders(folder or [])
-        with terminal.progress_bar() as progress:
-            report = verify(
-                shards,
-                data=source,
-                sbd=sbd,
-                folders=folders,
-                workers=workers or default_workers(),
-                progress=progress,
+        options = {"--images": images, "--reference": reference, "--classes": classes}
+        _check_options(masks, options, level, data or sbd or folder)
+        count = workers or default_workers()
+        if masks is None:
+            report: Report | MasksReport = _verify_shards(
+                shards, data, sbd, folder or [], level, count
             )
-        if json_file:
-            with explained(json_file.parent):
-                write_file(json_file, report.to_json())
-        for line in report.lines():
-            terminal.print_line(line)
-        terminal.print_line(report.summary, "bold green" if report.ok else "bold red")
+        else:
+            report = _verify_masks(masks, images, reference, classes, count, pictures)
+        _tell(report, json_file, out, pictures)
         raise typer.Exit(0 if report.ok else 1)
+
+
+def _check_options(
+    masks: Path | None, options: Mapping[str, object], level: str, source: object
+) -> None:
+    from segdata.errors import UsageError
+
+    if level not in ("", *LEVELS):
+        raise UsageError("--level is unknown", expected=" or ".join(LEVELS), found=level)
+    given = [name for name, value in options.items() if value is not None]
+    if masks is None and given:
+        raise UsageError(f"{given[0]} says something of --masks, which was not given")
+    if masks is not None and (level or source):
+        raise UsageError("--level and sources are for shards, --masks for masks: give one of them")
+    if level == "integrity" and source:
+        raise UsageError("--level integrity compares with no source: name none")
+
+
+def _verify_shards(
+    shards: Path,
+    data: Path | None,
+    sbd: Path | None,
+    folder: list[str],
+    level: str,
+    workers: int,
+) -> "Report":
+    from segdata import terminal
+    from segdata.verify import verify
+
+    default = Path("data")
+    if level != "integrity" and data is None and (level == "content" or default.is_dir()):
+        data = default
+    with terminal.progress_bar() as progress:
+        return verify(
+            shards,
+            data=data,
+            sbd=sbd,
+            folders=_folders(folder),
+            workers=workers,
+            progress=progress,
+        )
+
+
+def _verify_masks(
+    masks: Path,
+    images: Path | None,
+    reference: Path | None,
+    classes: str | None,
+    workers: int,
+    pictures: int,
+) -> "MasksReport":
+    from segdata import terminal
+    from segdata.verify.foreign import parse_classes, verify_masks
+
+    with terminal.progress_bar() as progress:
+        return verify_masks(
+            masks,
+            images=images,
+            reference=reference,
+            classes=parse_classes(classes),
+            workers=workers,
+            progress=progress,
+            views=pictures,
+        )
+
+
+def _tell(report: "Report | MasksReport", json_file: Path | None, out: Path, pictures: int) -> None:
+    from segdata import terminal
+    from segdata.closeups import write_pictures
+    from segdata.shards import explained, write_file
+
+    if json_file:
+        with explained(json_file.parent):
+            write_file(json_file, report.to_json())
+    for line in report.lines():
+        terminal.print_line(line)
+    written = write_pictures(report.findings, out, pictures)
+    if written:
+        count = f"{len(written)} picture{'s' if len(written) > 1 else ''}"
+        terminal.print_line(f"{count}: {written[0]}{' …' if len(written) > 1 else ''}")
+    terminal.print_line(report.summary, "bold green" if report.ok else "bold red")
 
 
 def _folders(given: list[str]) -> dict[str, list[tuple[Path, Path]]]:

@@ -11,6 +11,7 @@ from segdata import engine
 from segdata.errors import SourceError
 from segdata.stores import fetched
 from segdata.verify import contract, images
+from segdata.verify.cutouts import View, cut_out
 from segdata.verify.findings import Finding, Log
 from segdata.verify.folder import FolderRecord
 from segdata.verify.integrity import Stored
@@ -128,7 +129,7 @@ def _compare_mask(
         log.add("source-size", detail, at=f"{facts.key}.json")
     expected = nearest(labelled.mask, *mask.shape)
     if not np.array_equal(expected, mask):
-        _report_mask(stored.mask.name, expected, mask, log)
+        _report_mask(stored, expected, mask, task.tar, log)
     _compare_counts(facts, mask.shape, labelled, regions, task.rules, log)
     areas = [area for _, _, area in record.areas]
     if keeps(areas, labelled, task.rules.split, task.labels) is False:
@@ -148,7 +149,7 @@ def _count_sizes(regions: Sequence[Region], sizes: NDArray[np.int64]) -> None:
 
 
 def _report_mask(
-    name: str, expected: NDArray[np.uint8], found: NDArray[np.uint8], log: Log
+    stored: Stored, expected: NDArray[np.uint8], found: NDArray[np.uint8], tar: Path, log: Log
 ) -> None:
     differs = expected != found
     y, x = (int(v) for v in np.argwhere(differs)[0])
@@ -156,7 +157,13 @@ def _report_mask(
         f"expected id {expected[y, x]} at x={x} y={y}, found {found[y, x]};"
         f" {np.count_nonzero(differs)} of {found.size} pixels differ"
     )
-    log.add("mask-differs", detail, at=name, place=(x, y))
+
+    def view() -> View:
+        with tar.open("rb") as file:
+            image = stored.image.read(file)
+        return cut_out((x, y), found, expected=expected, image=image)
+
+    log.add("mask-differs", detail, at=stored.mask.name, place=(x, y), view=view)
 
 
 def _compare_counts(

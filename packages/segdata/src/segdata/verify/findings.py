@@ -2,8 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+from segdata.verify.cutouts import View
 
 REBUILD = "delete this shard with its .idx and .stats.json, then run the same build again"
 REBUILD_ALL = "build this data set again into an empty directory"
@@ -12,6 +14,7 @@ RESTORE = "copy this file again from where it was built, or build the shard agai
 REFRESH = "run the same build again: it checks the shards and writes the descriptions anew"
 
 SHOWN = 20  # findings of one defect that are written out as text
+PICTURED = 5  # findings of one defect in one file that can be drawn
 LONGEST = 200  # characters of a value in a finding
 
 ADVICE: Mapping[str, str] = {
@@ -90,6 +93,7 @@ class Finding:
         detail: what was expected and what was found.
         place: (x, y) of the first pixel concerned, x to the right and y down, where there is one.
         advice: what to do next.
+        view: what a picture of it shows, of the first findings of a defect in a file.
     """
 
     defect: str
@@ -97,6 +101,7 @@ class Finding:
     detail: str
     place: tuple[int, int] | None = None
     advice: str = ""
+    view: View | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass
@@ -107,11 +112,20 @@ class Log:
     findings: list[Finding] = field(default_factory=list)
 
     def add(
-        self, defect: str, detail: str, *, at: str = "", place: tuple[int, int] | None = None
+        self,
+        defect: str,
+        detail: str,
+        *,
+        at: str = "",
+        place: tuple[int, int] | None = None,
+        view: Callable[[], View] | None = None,
     ) -> None:
-        """Note a defect; `at` names the member or key within the file."""
+        """Note a defect; `at` names the member or key within the file, `view` cuts its picture."""
         where = f"{self.where}: {at}" if at else self.where
-        self.findings.append(Finding(defect, where, detail, place, ADVICE[defect]))
+        cut = None
+        if view is not None and sum(f.defect == defect for f in self.findings) < PICTURED:
+            cut = view()
+        self.findings.append(Finding(defect, where, detail, place, ADVICE[defect], cut))
 
     def compare(
         self, defect: str, what: str, expected: object, found: object, *, at: str = ""
@@ -198,7 +212,10 @@ class Report:
 
     def to_json(self) -> bytes:
         """The report as JSON in UTF-8: `ok`, `summary`, `defects`, and the attributes."""
-        record = {"ok": self.ok, "summary": self.summary, "defects": self.defects, **asdict(self)}
+        told = asdict(replace(self, findings=tuple(replace(f, view=None) for f in self.findings)))
+        for found in told["findings"]:
+            del found["view"]
+        record = {"ok": self.ok, "summary": self.summary, "defects": self.defects, **told}
         return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segdata.verify import contract
+from segdata.verify.cutouts import cut_out
 from segdata.verify.findings import Log
 from segdata.verify.labels import IGNORE, fitted
 
@@ -76,7 +77,7 @@ def check_sample(
     image_size = _check_image(key + ".jpg", parts.image, log)
     mask = decode_mask(key + ".seg.png", parts.mask, log)
     if mask is not None:
-        _check_ids(key + ".seg.png", mask, rules, log)
+        _check_ids(key + ".seg.png", mask, parts.image, rules, log)
     try:
         facts = contract.parse_sample(parts.facts)
     except ValueError as error:
@@ -147,7 +148,7 @@ def _text(error: BaseException) -> str:
     return str(error).split(" <_io.")[0].split("<_io.")[0] or type(error).__name__
 
 
-def _check_ids(name: str, mask: NDArray[np.uint8], rules: Rules, log: Log) -> None:
+def _check_ids(name: str, mask: NDArray[np.uint8], image: bytes, rules: Rules, log: Log) -> None:
     wrong = ~rules.valid_id(mask)
     if wrong.any():
         y, x = (int(v) for v in np.argwhere(wrong)[0])
@@ -156,7 +157,13 @@ def _check_ids(name: str, mask: NDArray[np.uint8], rules: Rules, log: Log) -> No
             f"expected ids 0 to {rules.classes} or {IGNORE}, found {mask[y, x]} first"
             f" (in all {ids} on {np.count_nonzero(wrong)} pixels)"
         )
-        log.add("mask-ids", detail, at=name, place=(x, y))
+        log.add(
+            "mask-ids",
+            detail,
+            at=name,
+            place=(x, y),
+            view=lambda: cut_out((x, y), mask, image=image),
+        )
 
 
 def _check_facts(key: str, facts: contract.Sample, rules: Rules, log: Log) -> None:

@@ -1,6 +1,7 @@
 """The verification of a shards directory from end to end."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -88,7 +89,7 @@ def verify(
         compared = sum(content.compare(m, checks) for m in manifests)
     every = [check for of in checks.values() for split in of.values() for check in split]
     return Report(
-        findings=tuple(findings),
+        findings=tuple(_named(finding, manifests) for finding in findings),
         datasets=len(manifests),
         shards=len(every),
         samples=sum(len(check.keys) for check in every),
@@ -107,6 +108,16 @@ def _refuse_unknown(names: Iterable[str], manifests: Sequence[Manifest], shards:
             found=name,
             advice="name one of those, or leave --folder away",
         )
+
+
+def _named(finding: Finding, manifests: Sequence[Manifest]) -> Finding:
+    """A finding whose picture has the classes' names and colours."""
+    if finding.view is None:
+        return finding
+    rows = manifests[0].classes
+    names = {row.id: row.name for row in rows}
+    colors = {row.id: (row.color[0], row.color[1], row.color[2]) for row in rows}
+    return replace(finding, view=replace(finding.view, names=names, colors=colors))
 
 
 def _silent(what: str, done: int, total: int) -> None:
