@@ -273,3 +273,25 @@ def _of_coco(arguments: list[str], index: int) -> bool:
     """Whether an argument is an option of `build-coco` alone, or that option's value."""
     options = {"--labels", "--void-border", "--min-area"}
     return arguments[index] in options or (index > 0 and arguments[index - 1] in options)
+
+
+def test_another_source_is_one_finding(
+    tmp_path: Path,
+    segdata: Callable[..., Any],
+    make: Any,  # noqa: ANN401 - the fixture of writers
+) -> None:
+    """Shards held against a source that is not theirs say so once, not for every sample."""
+    voc = make.voc(train=12, val=3)
+    shards, other = tmp_path / "shards", tmp_path / "other"
+    source = make.write_voc(tmp_path / "data", voc)
+    assert segdata("build-voc", "--data", source, "--out", shards, "--workers", 1).code == 0
+    for name, data in voc.members.items():
+        if "SegmentationClass/" in name:
+            with Image.open(io.BytesIO(data)) as mask:
+                turned = (np.array(mask) + 1) % 3
+            voc.members[name] = make.palette_png(turned.astype(np.uint8))
+    findings = verify(shards, data=make.write_voc(other, voc)).findings
+    first, *others = findings
+    assert first.defect == "source-differs"
+    assert "this is not the source: 12 of 12 samples" in first.detail
+    assert not [f for f in others if "train" in f.where], others

@@ -25,6 +25,8 @@ Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
 Checks = Mapping[str, directory.Checks]  # by data set
 
+STRANGE = ("source-absent", "mask-differs")  # of samples that another source does not explain
+FEWEST, MOST = 10, 0.9  # samples of a split, and the share of them that makes it another source
 CHUNK = 500  # images judged in one task
 STORED = "stored as voc2012"  # the reason for which VOC 2007 leaves an image to VOC 2012
 
@@ -242,7 +244,10 @@ class _Content:
             if source is None:
                 self.notes.append(f"{manifest.dataset} {name}: not compared, {self._why(manifest)}")
                 continue
+            before = len(self.findings)
             compared += self._compare_split(manifest, name, source, checks[name])
+            if self._other_source(manifest, name, before, checks[name]):
+                continue
             log = Log(f"{manifest.dataset}.json", self.findings)
             self._check_selection(manifest, name, source, every)
             _check_views(manifest, source, checks[name], log)
@@ -255,6 +260,24 @@ class _Content:
                 files.update(member for s in sidecars if s is not None for member in s.members)
                 directory.check_sources(manifest.dataset, name, split, files, log)
         return compared
+
+    def _other_source(
+        self, manifest: Manifest, name: str, before: int, checks: Sequence[ShardCheck]
+    ) -> bool:
+        """Whether nearly all samples are strangers to the source; then one finding says so."""
+        samples = sum(len(check.stored) for check in checks)
+        strangers = [f for f in self.findings[before:] if f.defect in STRANGE]
+        if samples < FEWEST or len(strangers) <= MOST * samples:
+            return False
+        del self.findings[before:]
+        log = Log(f"{manifest.dataset}.json: {name}")
+        detail = (
+            f"this is not the source: {len(strangers):,} of {samples:,} samples are absent from it"
+            f" or differ, first {strangers[0].where}: {strangers[0].detail}"
+        )
+        log.add("source-differs", detail)
+        self.findings[:0] = log.findings
+        return True
 
     def _opener(
         self, manifest: Manifest, checks: directory.Checks
