@@ -25,7 +25,7 @@ print(len(names) > 15, sorted({FORBIDDEN} & set(sys.modules)))
 
 
 def test_help_starts_without_the_heavy_libraries() -> None:
-    """The help of every command is printed without numpy, Pillow, pycocotools, msgspec or torch."""
+    """The help of every command is printed without numpy, Pillow, pycocotools, httpx or torch."""
     code = f"""
 import sys
 from typer.main import get_command
@@ -36,12 +36,10 @@ runner = CliRunner()
 for arguments in ([], *([name] for name in names)):
     result = runner.invoke(app, [*arguments, "--help"])
     assert result.exit_code == 0 and "Usage: " in result.output, result.output
-heavy = {FORBIDDEN} | {{"numpy", "PIL", "pycocotools", "msgspec", "filelock", "jinja2"}}
+heavy = {FORBIDDEN} | {{"numpy", "PIL", "pycocotools", "msgspec", "filelock", "jinja2", "httpx"}}
 print(*names, sorted(heavy & set(sys.modules)))
 """
-    expected = (
-        "build-coco build-folder build-voc check-leaks info report show split toy verify-masks"
-    )
+    expected = "build-coco build-folder build-voc check-leaks fetch info report show split toy verify-masks"
     assert run(code) == f"{expected} []"
 
 

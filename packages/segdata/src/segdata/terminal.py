@@ -5,6 +5,7 @@ of tab-separated fields and there is no progress.
 """
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,9 +14,12 @@ from segdata.errors import SegdataError
 from segdata.stores import StoreError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
     from rich.text import Text
 
 INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
+SILENCE = 30.0  # seconds between two lines of progress where there is no terminal
 
 
 @contextmanager
@@ -74,6 +78,11 @@ def print_line(text: str, style: str = "") -> None:
     from rich.text import Text
 
     Console(highlight=False).print(Text(text, style=style), soft_wrap=True)
+
+
+def print_fields(*fields: object) -> None:
+    """One line of tab-separated fields, on a terminal too: addresses must not be wrapped."""
+    print(*fields, sep="\t")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -157,6 +166,70 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
             progress.update(task.id, completed=done, total=total, rate=rate)
 
         yield report
+
+
+class ByteBars:
+    """Progress in bytes of several files at once: bars on a terminal, now and then a line else."""
+
+    def __init__(self, console: "Console", bars: "Progress | None") -> None:
+        self._console = console
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self._told = time.monotonic()
+
+    def moved(self, name: str, done: int, total: int | None) -> None:
+        """So many bytes of a file are done, of how many if that is known."""
+        if self._bars is None:
+            self._tell(name, done, total)
+            return
+        if name not in self._tasks:
+            # what is there at the beginning counts for the bar and not for the rate
+            self._tasks[name] = self._bars.add_task(name, total=total, completed=done)
+        self._bars.update(self._tasks[name], completed=done, total=total)
+
+    def _tell(self, name: str, done: int, total: int | None) -> None:
+        if time.monotonic() - self._told < SILENCE:
+            return
+        self._told = time.monotonic()
+        share = f" of {human_bytes(total)}, {done / total:.0%}" if total else ""
+        print(f"{name}: {human_bytes(done)}{share}", file=sys.stderr, flush=True)
+
+    def say(self, text: str) -> None:
+        """A remark, above the bars."""
+        from rich.text import Text
+
+        line = Text.assemble(("note: ", "bold yellow"), text)
+        self._console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def byte_bars() -> Iterator[ByteBars]:
+    """Bars for downloads, with rate and remaining time; gone at the end."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield ByteBars(console, None)
+        return
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=10) as bars:
+        yield ByteBars(console, bars)
 
 
 def human_bytes(count: float) -> str:

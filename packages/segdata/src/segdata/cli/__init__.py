@@ -4,7 +4,7 @@ A module for each command or family of commands; importing it registers them, in
 list, which is the order of `segdata --help`.
 """
 
-from segdata.cli import build, folder, verify, leaks, split, info, report, show, toy  # noqa: F401, I001 - in this order
+from segdata.cli import fetch, build, folder, verify, leaks, split, info, report, show, toy  # noqa: F401, I001 - in this order
 from segdata.cli.app import app
 
 __all__ = ["app", "main"]
