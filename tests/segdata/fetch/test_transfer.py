@@ -343,12 +343,31 @@ def test_without_a_sum_the_archive_tells(host: Host, get: "Get", sound: bool) ->
     if sound:
         assert (done.state, "CRC-32" in done.check) == ("fetched", True)
         check_whole(get)
-        assert get(file, check=True).state == "present"
+        assert get(file).check == get(file, check=True).check == "sha256 as recorded"
         (get.folder / "val2017.zip").write_bytes(OTHER)
         assert get(file, check=True).error is not None
     else:
         assert "Bad CRC-32" in str(done.error)
         assert get.names() == ["val2017.zip.rejected"]
+
+
+def test_a_file_of_ones_own(host: Host, get: "Get") -> None:
+    """A file that is there is read where nothing is noted of it, or another sum is asked for."""
+    get.folder.mkdir()
+    path = get.folder / "val2017.zip"
+    path.write_bytes(CONTENT)
+    right, wrong = of_unknown_size(remote(CONTENT)), of_unknown_size(remote(OTHER))
+    unknown = replace(right, digests={})
+    assert get(right).check == "sha256 as given"
+    assert get(unknown).check == "the zip's own CRC-32"
+    assert "another file" in str(get(wrong).error)
+    (get.folder / WHOLE[1]).write_text(f"{right.digests['sha256']}  val2017.zip\n")
+    assert get(right).check == get(unknown).check == "sha256 as recorded"
+    assert "another file" in str(get(wrong).error)
+    (get.folder / WHOLE[1]).unlink()
+    path.write_bytes(CONTENT[:-30])
+    assert "whole archive" in str(get(unknown).error)
+    assert host.asked == []
 
 
 def test_without_a_sum_nothing_is_patched_together(host: Host, get: "Get") -> None:

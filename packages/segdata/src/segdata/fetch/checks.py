@@ -43,35 +43,26 @@ def description(head: bytes) -> str:
 
 
 def existing(file: RemoteFile, folder: Path) -> Path | None:
-    """Where the file lies already, whole by its size, in `folder` or a folder of it.
-
-    A file whose size is not known is whole if an earlier fetch left its `.sha256`.
+    """Where a file of that name and size lies already, in `folder` or a folder of it.
 
     Raises:
-        SourceError: there is a file of that name in `folder`, of another size.
+        SourceError: there is one in `folder`, of another size.
     """
     for path in [folder / file.name, *sorted(folder.glob(f"*/{file.name}"))]:
         if not path.is_file():
             continue
-        if file.size is None:
-            if path.with_name(file.name + SIDECAR).is_file():
-                return path
-        elif path.stat().st_size == file.size:
+        if file.size in (None, path.stat().st_size):
             return path
         if path.parent == folder:
-            raise _not_whole(file, path)
+            raise SourceError(
+                f"{file.name} is there, but of another size",
+                where=path,
+                expected=f"{file.size:,} bytes",
+                found=f"{path.stat().st_size:,} bytes",
+                advice=f"to have it completed, rename it to {file.name}.part; to have it fetched "
+                "anew, remove it; then run the same command again",
+            )
     return None
-
-
-def _not_whole(file: RemoteFile, path: Path) -> SourceError:
-    return SourceError(
-        f"{file.name} is there, but not as fetched or published",
-        where=path,
-        expected=f"{file.size:,} bytes" if file.size else f"{file.name}{SIDECAR} of a fetch",
-        found=f"{path.stat().st_size:,} bytes" if file.size else "none",
-        advice=f"to have it completed, rename it to {file.name}.part; to have it fetched anew, "
-        "remove it; then run the same command again",
-    )
 
 
 def digests_of(
@@ -86,6 +77,12 @@ def digests_of(
         done += len(chunk)
         moved(done)
     return {name: value.hexdigest() for name, value in values.items()}
+
+
+def is_noted(file: RemoteFile, path: Path) -> bool:
+    """Whether the note beside a file says that it was fetched and is what is asked for now."""
+    wanted, noted = dict(file.digests), recorded(path)
+    return bool(noted) and wanted in ({}, noted)
 
 
 def recorded(path: Path) -> dict[str, str]:
@@ -147,12 +144,12 @@ def _tar_damage(path: Path) -> str | None:
 
 
 def how_checked(file: RemoteFile) -> str:
-    """By what a fetched file was judged, in words."""
+    """By what a fetched file was judged, in words. A tar's own sums say nothing of its content."""
     if file.digests:
         kind = "published" if file.size is not None else "given"
         return f"{' and '.join(sorted(file.digests))} as {kind}"
     if file.name.endswith(".zip"):
-        return "the zip's own CRC-32 sums; its sha256 is recorded"
+        return "the zip's own CRC-32"
     if file.name.endswith((".tgz", ".gz")):
-        return "the gzip's own CRC-32; its sha256 is recorded"
-    return "the tar's headers and end, not its content; its sha256 is recorded"
+        return "the gzip's own CRC-32"
+    return "the tar's headers and end"

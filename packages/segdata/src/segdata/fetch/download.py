@@ -24,6 +24,7 @@ from segdata.fetch.checks import (
     digests_of,
     existing,
     how_checked,
+    is_noted,
     recorded,
     wrong_digest,
 )
@@ -37,6 +38,7 @@ from segdata.fetch.transfer import (
     UnreachableError,
     UselessError,
     WebPageError,
+    WrongFileError,
     transfer,
 )
 from segdata.terminal import human_bytes
@@ -148,7 +150,11 @@ class _Download:
     folder: Path
     settings: Settings
     watch: Watch
+    part: Part = field(init=False)
     reasons: dict[Source, TransferError] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.part = Part(self.target, self.file.digests)
 
     @property
     def target(self) -> Path:
@@ -171,17 +177,25 @@ class _Download:
         path = existing(self.file, self.folder)
         if path is None:
             return None
-        size, check = path.stat().st_size, "size" if self.file.size is not None else ""
         if self.settings.check:
-            await self._compare(path)
-            check = how_checked(self.file)
-        return Fetched(path, size, "present", check)
+            check = await self._compare(path)
+        elif self.file.size is not None:
+            check = "size"
+        elif is_noted(self.file, path):
+            check = "sha256 as recorded"
+        else:
+            check = await self._compare(path)
+        return Fetched(path, path.stat().st_size, "present", check)
 
-    async def _compare(self, path: Path) -> None:
-        """Full checksums of a file that is there."""
+    async def _compare(self, path: Path) -> str:
+        """Read a file that is there; returns by what it was found to be right."""
         expected = dict(self.file.digests) or recorded(path)
-        found = await self._digests(path, set(expected))
-        wrong = wrong_digest(expected, found)
+        if expected:
+            found = await self._digests(path, set(expected))
+            wrong = wrong_digest(expected, found)
+        else:
+            broken = await interruptible(lambda stop: damage(path, self.file.name, stop))
+            wrong = ("a whole archive", broken) if broken else None
         if wrong is not None:
             raise SourceError(
                 f"{self.file.name} is damaged or another file",
@@ -191,6 +205,7 @@ class _Download:
                 advice="remove it and run the same command again, or name its own sum with "
                 "--checksum",
             )
+        return how_checked(self.file) if self.file.digests or not expected else "sha256 as recorded"
 
     async def _digests(self, path: Path, algorithms: set[str]) -> dict[str, str]:
         return await interruptible(lambda stop: digests_of(path, algorithms, self._moved, stop))
@@ -201,14 +216,13 @@ class _Download:
             if done is not None:
                 return done
             await self._take_back()
-            part = Part(self.target, self.file.digests)
             try:
-                await part.open(self._moved)
-                await self._complete(part)
-                part.finish()
+                await self.part.open(self._moved)
+                await self._complete()
+                self.part.finish()
             finally:
-                part.close()
-        return Fetched(self.target, part.size, "fetched", how_checked(self.file))
+                self.part.close()
+        return Fetched(self.target, self.part.size, "fetched", how_checked(self.file))
 
     async def _take_back(self) -> None:
         """Use what an earlier run put aside, if by now it is what is asked for."""
@@ -219,21 +233,21 @@ class _Download:
         if wrong_digest(dict(self.file.digests), found) is None:
             aside.replace(self.target.with_name(self.target.name + PART))
 
-    async def _complete(self, part: Part) -> None:
+    async def _complete(self) -> None:
         """Fill the part from one address after the other until it is the file.
 
         Raises:
             SourceError: no address has it.
         """
-        if self.file.size is not None and part.size > self.file.size:
-            part.restart(None)
-        if self.file.digests and wrong_digest(dict(self.file.digests), part.digests) is None:
+        if self.file.size is not None and self.part.size > self.file.size:
+            self.part.restart(None)
+        if self.file.digests and wrong_digest(dict(self.file.digests), self.part.digests) is None:
             return
         alive = [Source(address, self.file) for address in self.file.addresses]
         for number in range(self.settings.rounds):
             await self._pause(number, alive)
             for source, following in zip_longest(list(alive), alive[1:]):
-                if await self._completed_from(source, part):
+                if await self._completed_from(source):
                     return
                 trying = f"; trying {following.host}" if following else ""
                 self._say(f"{source.host}: {self.reasons[source]}{trying}")
@@ -241,7 +255,7 @@ class _Download:
                     alive.remove(source)
             if not alive:
                 break
-        raise self._failure(part)
+        raise self._failure()
 
     async def _pause(self, number: int, alive: Sequence[Source]) -> None:
         """Wait before another round, longer each time, and as long as all servers ask for."""
@@ -254,55 +268,55 @@ class _Download:
         self._say(f"trying again in {seconds:.0f} s ({number + 1} of {self.settings.rounds})")
         await asyncio.sleep(seconds)
 
-    async def _completed_from(self, source: Source, part: Part) -> bool:
+    async def _completed_from(self, source: Source) -> bool:
         """Take all that one address gives; False, and the reason noted, if that is not the file."""
-        furthest, broken, anew = part.size, 0, 0
+        furthest, broken, anew = self.part.size, 0, 0
         while True:
             try:
-                await transfer(self.client, source, part, self._moved)
-                await self._judge(part)
+                await transfer(self.client, source, self.part, self._moved)
+                await self._judge()
             except TransferError as error:
                 anew += isinstance(error, AnewError)
-                gained = isinstance(error, PassingError) and part.size > furthest
+                gained = isinstance(error, PassingError) and self.part.size > furthest
                 if not gained and not (isinstance(error, AnewError) and anew <= ANEW):
                     self.reasons[source] = error
                     return False
-                furthest, broken = part.size, broken + 1
+                furthest, broken = self.part.size, broken + 1
                 if broken & (broken - 1) == 0:  # the first, second, fourth, eighth … time
-                    self._say(f"{source.host}: {error}; going on at {human_bytes(part.size)}")
+                    self._say(f"{source.host}: {error}; going on at {human_bytes(self.part.size)}")
                 await asyncio.sleep(self.settings.pause)
             else:
                 return True
 
-    async def _judge(self, part: Part) -> None:
+    async def _judge(self) -> None:
         """Whether the bytes that arrived are the file.
 
         Raises:
             TransferError: they are not; they are put aside, or given up where they come from
                 several answers that need not belong together.
         """
-        wrong = await self._wrong(part)
+        wrong = await self._wrong()
         if wrong is None:
             return
-        if part.stitched:
-            part.restart(None)
+        if self.part.stitched:
+            self.part.restart(None)
             raise AnewError(f"the parts do not fit together ({wrong}); beginning anew")
-        aside = part.reject()
-        raise UselessError(f"it sent another file ({wrong}), kept as {aside.name}")
+        aside = self.part.reject()
+        raise WrongFileError(f"it sent another file ({wrong}), kept as {aside.name}")
 
-    async def _wrong(self, part: Part) -> str | None:
-        if self.file.size is not None and part.size != self.file.size:
-            return f"{part.size:,} bytes, not {self.file.size:,}"
+    async def _wrong(self) -> str | None:
+        if self.file.size is not None and self.part.size != self.file.size:
+            return f"{self.part.size:,} bytes, not {self.file.size:,}"
         if self.file.digests:
-            wrong = wrong_digest(dict(self.file.digests), part.digests)
+            wrong = wrong_digest(dict(self.file.digests), self.part.digests)
             return f"{wrong[1]}, not {wrong[0]}" if wrong else None
-        part.flush()
+        self.part.flush()
         self._say("checking the archive by its own checksums")
-        return await interruptible(lambda stop: damage(part.path, self.file.name, stop))
+        return await interruptible(lambda stop: damage(self.part.path, self.file.name, stop))
 
-    def _failure(self, part: Part) -> SourceError:
-        lines = [f"{source.host}: {reason}" for source, reason in self.reasons.items()]
-        kept = f"; {human_bytes(part.size)} are kept for it" if part.size else ""
+    def _failure(self) -> SourceError:
+        lines = [f"{source.shown}: {reason}" for source, reason in self.reasons.items()]
+        kept = f"; {human_bytes(self.part.size)} are kept for it" if self.part.size else ""
         return SourceError(
             f"{self.file.name} cannot be fetched",
             where=self.target,
@@ -311,7 +325,9 @@ class _Download:
         )
 
     def _moved(self, done: int) -> None:
-        self.watch.moved(self.file.name, done, self.file.size)
+        origin = self.part.origin
+        total = self.file.size or (origin.size if origin else None)
+        self.watch.moved(self.file.name, done, total)
 
     def _say(self, text: str) -> None:
         self.watch.say(f"{self.file.name}: {text}")
@@ -327,6 +343,11 @@ def _remedy(reasons: Sequence[TransferError]) -> str:
         return (
             "check the connection, and HTTPS_PROXY and HTTP_PROXY if this network has a proxy; "
             "behind a firewall name a reachable copy with --mirror"
+        )
+    if any(isinstance(reason, WrongFileError) for reason in reasons):
+        return (
+            "name another copy with --mirror, or, if this copy is meant to differ from the "
+            "published file, its own sum with --checksum"
         )
     return "wait for the servers, or name another copy with --mirror"
 

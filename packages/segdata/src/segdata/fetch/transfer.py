@@ -54,6 +54,10 @@ class UselessError(TransferError):
     """This address has nothing for us: not found, forbidden, another file, a web page."""
 
 
+class WrongFileError(UselessError):
+    """The address has a file of that name that is not the one that is known."""
+
+
 class WebPageError(UselessError):
     """Somebody answered with a page instead of the file."""
 
@@ -183,7 +187,7 @@ async def _right_head(chunks: AsyncIterator[bytes], file: RemoteFile, origin: Or
 
 def _refuse_other_size(file: RemoteFile, origin: Origin, what: str) -> None:
     if None not in (file.size, origin.size) and file.size != origin.size:
-        raise UselessError(f"it has {what} {origin.size:,} bytes, not {file.size:,}")
+        raise WrongFileError(f"it has {what} {origin.size:,} bytes, not {file.size:,}")
 
 
 def _refuse_without_room(part: Part, origin: Origin) -> None:
