@@ -39,7 +39,10 @@ for arguments in ([], *([name] for name in names)):
 heavy = {FORBIDDEN} | {{"numpy", "PIL", "pycocotools", "msgspec", "filelock", "jinja2", "httpx"}}
 print(*names, sorted(heavy & set(sys.modules)))
 """
-    expected = "build-coco build-folder build-voc check-leaks fetch info report show split toy verify-masks"
+    expected = (
+        "build-coco build-folder build-voc check-leaks fetch info report show split toy "
+        "verify-masks"
+    )
     assert run(code) == f"{expected} []"
 
 
