@@ -321,6 +321,8 @@ def _is_zip(path: Path) -> bool:
 
 
 def _begins_with(path: Path, signature: bytes) -> bool:
+    if isinstance(path, RemotePath):  # whose files are read ahead by megabytes
+        return path.read_range(0, len(signature)) == signature
     with path.open("rb") as file:
         return file.read(len(signature)) == signature
 
