@@ -33,12 +33,12 @@ OFFICIAL = {
     2014: {"train": 82_783, "val": 40_504},
 }
 DOWNLOADS = {
-    "train2017": "18 GB",
+    "train2017": "19.3 GB",
     "val2017": "0.8 GB",
-    "train2014": "13 GB",
-    "val2014": "6 GB",
-    "annotations_trainval2017": "0.24 GB",
-    "annotations_trainval2014": "0.24 GB",
+    "train2014": "13.5 GB",
+    "val2014": "6.6 GB",
+    "annotations_trainval2017": "0.25 GB",
+    "annotations_trainval2014": "0.25 GB",
 }
 HOST = "http://images.cocodataset.org"
 ENCODER = msgspec.json.Encoder()
@@ -261,8 +261,8 @@ def _locate(data: Path, year: int, archive: str, folder: str) -> Path:
         places=["", "coco", f"coco{year}", "COCO", "images", "coco/images"],
         names=[f"{archive}.zip", folder],
         what=f"COCO's {archive}",
-        advice=f"put {HOST}/{kind}/{archive}.zip ({DOWNLOADS[archive]}) there, unpacked or not, "
-        "or name its folder with --data",
+        advice=f"fetch it with segdata fetch coco{year} ({DOWNLOADS[archive]}), or put "
+        f"{HOST}/{kind}/{archive}.zip there, unpacked or not, or name its folder with --data",
     )
 
 

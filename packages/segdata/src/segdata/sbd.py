@@ -207,7 +207,8 @@ def _located(path: Path) -> Path:
             where=path,
             expected=f"{ARCHIVES[0]}, or a folder with {ROOT}/{LISTS[0]}",
             found="neither" if path.exists() else "no such file or folder",
-            advice=f"fetch {ADDRESS} and name it, or the folder that it unpacks to, with --sbd",
+            advice=f"fetch it with segdata fetch sbd, or from {ADDRESS}, and name it, or the "
+            "folder that it unpacks to, with --sbd",
         )
     return found
 

@@ -257,8 +257,8 @@ def _open(data: Path, year: int) -> tuple[Archive, str]:
         places=["", "voc", f"voc{year}", "VOC"],
         names=[name, f"VOCdevkit/VOC{year}", f"VOC{year}"],
         what=f"VOC {year}",
-        advice=f"put {address} ({SIZES[year]}) there, unpacked or not, or name its folder "
-        "with --data",
+        advice=f"fetch it with segdata fetch voc{year} ({SIZES[year]}), or put {address} there, "
+        "unpacked or not, or name its folder with --data",
     )
     archive = open_archive(path)
     for root in (f"VOCdevkit/VOC{year}/", f"VOC{year}/", ""):

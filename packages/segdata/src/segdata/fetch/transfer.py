@@ -150,7 +150,7 @@ async def _append_all(
 
 def _continue(response: httpx.Response, source: Source, part: Part, origin: Origin) -> None:
     """Accept a partial answer if it is the continuation of the part."""
-    _refuse_other_size(source.file, origin, "a part of")
+    _refuse_other_size(source.file, origin)
     match = CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if match is None or match[1] is None or int(match[1]) != part.size:
         part.restart(None)
@@ -181,13 +181,13 @@ async def _right_head(chunks: AsyncIterator[bytes], file: RemoteFile, origin: Or
     if not looks_right(file.name, head):
         found = description(head)
         raise (WebPageError if "web page" in found else UselessError)(f"it sent {found}")
-    _refuse_other_size(file, origin, "a file of")
+    _refuse_other_size(file, origin)
     return head
 
 
-def _refuse_other_size(file: RemoteFile, origin: Origin, what: str) -> None:
+def _refuse_other_size(file: RemoteFile, origin: Origin) -> None:
     if None not in (file.size, origin.size) and file.size != origin.size:
-        raise WrongFileError(f"it has {what} {origin.size:,} bytes, not {file.size:,}")
+        raise WrongFileError(f"it has a file of {origin.size:,} bytes, not {file.size:,}")
 
 
 def _refuse_without_room(part: Part, origin: Origin) -> None:
