@@ -66,6 +66,7 @@ def summarise(out: Path, figures: dict[str, Any], seconds: float) -> None:
     rows += [
         ("look at", str(overlay)),
         ("", str(out / "preview" / "contact-sheet.png")),
+        ("", str(out / "report.html")),
         ("", str(out / "run" / "pictures")),
         ("log", str(out / "run" / "log.jsonl")),
         ("checkpoint", str(out / "run" / "best.pt")),
@@ -93,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run("segdata", "build-voc", "--data", toy, "--out", shards)
     run("segdata", "verify-masks", shards, "--data", toy)
     run("segdata", "show", shards, "--out", out / "preview")
+    run("segdata", "report", shards, "-o", out / "report.html")
     run("segtrain", "run", "--shards", shards, "--out", training, "--variant", "8s", *TRAINING)
     figures = out / "eval.json"
     run("segtrain", "eval", training, "--shards", shards, "--split", "val", "--json", figures)
