@@ -4,9 +4,10 @@
 
 FOLDER holds the official annotation archive, or a sample of it. Its real records are multiplied,
 under new ids and in mixed order, to a file of train2017's size. Then fresh processes take turns:
-`open_coco` as a build uses it (from the zip and from the unpacked file, the directory of 118,287
-image members included) and `COCO` (from the unpacked file, which is all that it reads). Medians
-are printed.
+the index of the annotations, from the unpacked file and from the zip; all of `open_coco` as a build
+uses it from the zips, the directory of 118,287 image members, the choice of images and a reference
+to each sample included; and `COCO`, from the unpacked file, which is all that it reads. Medians are
+printed.
 """
 
 import argparse
@@ -28,7 +29,12 @@ import numpy as np
 
 IMAGES, ANNOTATIONS = 118_287, 860_001  # of instances_train2017.json
 FILE = "annotations/instances_train2017.json"
-SUBJECTS = {"segdata, zip": "zip", "segdata, file": "plain", "pycocotools": "plain"}
+SUBJECTS = {
+    "index, file": "plain",
+    "index, zip": "zip",
+    "open_coco, zips": "zip",
+    "pycocotools": "plain",
+}
 
 
 def templates(data: Path) -> tuple[list[dict[str, Any]], list[tuple[int, str, str]]]:
@@ -92,7 +98,18 @@ def make(data: Path, folder: Path, images: int, annotations: int) -> Path:
     return file
 
 
-def index_with_segdata(folder: Path) -> int:
+def index_alone(folder: Path) -> int:
+    """The index of the annotations and nothing else; returns its images."""
+    from segdata.archive import open_archive
+    from segdata.classes import ClassSet
+    from segdata.coco import read_instances
+
+    bundle = folder / "annotations_trainval2017.zip"
+    archive = open_archive(bundle if bundle.exists() else folder / "annotations")
+    return len(read_instances(archive, "train2017", ClassSet.parse("voc"))[0].images)
+
+
+def open_source(folder: Path) -> int:
     """What a build does before it plans; returns the samples."""
     from segdata.classes import ClassSet
     from segdata.coco import open_coco
@@ -130,8 +147,10 @@ def child(subject: str, folder: Path) -> None:
 
     import segdata.coco  # noqa: F401 - likewise
 
-    work: Callable[[Path], int]
-    work = index_with_pycocotools if subject == "pycocotools" else index_with_segdata
+    work: Callable[[Path], int] = {
+        "pycocotools": index_with_pycocotools,
+        "open_coco, zips": open_source,
+    }.get(subject, index_alone)
     before = peak_memory()
     wall, cpu = time.perf_counter(), time.process_time()
     count = work(folder)
@@ -157,7 +176,7 @@ def report(runs: dict[str, list[dict[str, float]]]) -> None:
     }
     peer = medians["pycocotools"]
     print(
-        "subject        wall s (min-max)      CPU s  (min)  peak MiB  (before)   wall  CPU  memory"
+        "subject          wall s (min-max)      CPU s  (min)  peak MiB  (start)   wall  CPU  memory"
     )
     for subject, of in runs.items():
         median = medians[subject]
@@ -165,7 +184,7 @@ def report(runs: dict[str, list[dict[str, float]]]) -> None:
         least = min(run["cpu"] for run in of)
         ratios = [median[field] / peer[field] for field in fields]
         print(
-            f"{subject:13} {median['wall']:8.2f} ({low:.2f}-{high:.2f})  {median['cpu']:8.2f}"
+            f"{subject:15} {median['wall']:8.2f} ({low:.2f}-{high:.2f})  {median['cpu']:8.2f}"
             f"  {least:5.2f}  {median['peak']:8.0f}  {of[0]['before']:8.0f}"
             f"  1/{1 / ratios[0]:<5.1f} 1/{1 / ratios[1]:<5.1f} 1/{1 / ratios[2]:<5.1f}"
         )

@@ -236,7 +236,7 @@ def open_coco(
         name = f"{split}{year}"
         with _no_garbage():
             images = open_archive(_locate(data, year, name, name))
-            instances, file = _instances(annotations, name, classes)
+            instances, file = read_instances(annotations, name, classes)
             found[split] = _split(images, instances, file, year, split, classes, policy)
         synthetic |= instances.synthetic
     return Source(f"coco{year}", year, synthetic, found, policy.record())
@@ -266,8 +266,12 @@ def _locate(data: Path, year: int, archive: str, folder: str) -> Path:
     )
 
 
-def _instances(archive: Archive, name: str, classes: ClassSet) -> tuple[Instances, SourceFile]:
-    """The index of `instances_<name>.json` and what was read for it."""
+def read_instances(archive: Archive, name: str, classes: ClassSet) -> tuple[Instances, SourceFile]:
+    """The index of `instances_<name>.json`, such as train2017, and what was read for it.
+
+    Raises:
+        SourceError: the archive lacks it, or it is no such file.
+    """
     file = f"instances_{name}.json"
     member = archive[f"annotations/{file}" if f"annotations/{file}" in archive else file]
     parts = member.parts()
