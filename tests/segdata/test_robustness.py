@@ -253,6 +253,23 @@ def test_workers_that_see_another_directory_are_refused(
     assert error.value.found == expected
 
 
+def test_a_cluster_that_asks_twice_leaves_a_finished_shard_alone(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard whose maker died after it was told is not taken away from whoever reads it."""
+    options = options_for(tmp_path / "out")
+    task = planned(small, options).shards[0]
+    options.out.mkdir()
+    (options.out / ".voc2012.proof").write_text("secret")
+    assert records.make_shard(task, "secret") == task.name
+    with monkeypatch.context() as patch:
+        patch.setattr(records.shards, "write_shard", lambda *_: pytest.fail("written again"))
+        assert records.make_shard(task, "secret") == task.name
+    (options.out / f"{task.name}.idx").unlink()
+    assert records.make_shard(task, "secret") == task.name
+    assert (options.out / f"{task.name}.idx").exists()
+
+
 def test_workers_that_see_another_archive_are_refused(small: Path, tmp_path: Path) -> None:
     """Elsewhere a copy may be of another time but not of another size, and must be there."""
     data = tmp_path / "data"

@@ -18,7 +18,6 @@ from segdata.errors import SourceError
 from segdata.plan import (
     BuildOptions,
     Progress,
-    ShardTask,
     SplitPlan,
     made_with,
     plan_split,
@@ -26,7 +25,7 @@ from segdata.plan import (
     refuse_other_basis,
     refuse_other_plan,
 )
-from segdata.records import PROOF, make_shard
+from segdata.records import PROOF, is_done, make_shard
 from segdata.samples import Source, View
 from segdata.stores import RemotePath
 
@@ -107,9 +106,7 @@ def _make_missing(
     plans: Mapping[str, SplitPlan], options: BuildOptions, progress: Progress
 ) -> None:
     """Make the shards that are not done yet."""
-    todo = [
-        task for plan in plans.values() for task in plan.shards if not _is_done(task, options.out)
-    ]
+    todo = [task for plan in plans.values() for task in plan.shards if not is_done(task)]
     total = sum(len(task.samples) for task in todo)
     if not todo:
         return
@@ -144,18 +141,6 @@ def _proof(options: BuildOptions, dataset: str) -> Iterator[str]:
     finally:
         with suppress(OSError):
             path.unlink()
-
-
-def _is_done(task: ShardTask, out: Path) -> bool:
-    """Whether the shard's sidecar is there, with a tar and an index as it describes them."""
-    sidecar, tar = out / f"{task.name}.stats.json", out / f"{task.name}.tar"
-    if not sidecar.exists():
-        return False
-    size = shards.read_json(sidecar)["bytes"]
-    if size == 0:  # everything in it was left out
-        return True
-    index = tar.with_suffix(".idx")
-    return tar.exists() and index.exists() and bool(tar.stat().st_size == size)
 
 
 def _finish(

@@ -29,6 +29,10 @@ def make_shard(task: ShardTask, proof: str = "") -> str:
     _refuse_other_versions(task)
     if proof:
         _refuse_other_directory(task, proof)
+        # A cluster makes a shard again if its maker dies after it was told: the build may be
+        # reading the sidecar by then.
+        if is_done(task):
+            return task.name
     left_out: list[list[str]] = []
     extra = {
         "dataset": task.dataset,
@@ -40,6 +44,22 @@ def make_shard(task: ShardTask, proof: str = "") -> str:
     records = _records(task, left_out)
     shards.write_shard(task.options.out, task.name, records, len(task.options.classes), extra)
     return task.name
+
+
+def is_done(task: ShardTask) -> bool:
+    """Whether the shard's sidecar is there, with a tar and an index as it describes them.
+
+    Raises:
+        ShardsError: the sidecar is damaged.
+    """
+    tar = task.options.out / f"{task.name}.tar"
+    sidecar = tar.with_suffix(".stats.json")
+    if not sidecar.exists():
+        return False
+    size = shards.read_json(sidecar)["bytes"]
+    if size == 0:  # everything in it was left out
+        return True
+    return tar.exists() and tar.with_suffix(".idx").exists() and bool(tar.stat().st_size == size)
 
 
 def _refuse_other_versions(task: ShardTask) -> None:
