@@ -2,7 +2,9 @@
 
 import io
 import pickle
+import struct
 import tarfile
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -180,6 +182,77 @@ def test_other_compressions_are_refused(make: "Make", tmp_path: Path) -> None:
     with pytest.raises(SourceError) as error:
         open_archive(path)
     assert "packed by method 12" in str(error.value.found)
+
+
+def patched(zipped: Path, *fields: tuple[int, bytes]) -> Path:
+    """The zip with other bytes at these places of its only directory entry."""
+    data = bytearray(zipped.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")
+    for place, value in fields:
+        data[entry + place : entry + place + len(value)] = value
+    zipped.write_bytes(data)
+    return zipped
+
+
+def test_a_member_that_inflates_beyond_its_size_takes_no_memory(
+    make: "Make", tmp_path: Path
+) -> None:
+    """A member that claims 1,000 bytes and unpacks to 30 MB is refused without unpacking them."""
+    bomb = make.write_zip(tmp_path / "x.zip", {"a": bytes(30_000_000)}, zipfile.ZIP_DEFLATED)
+    member = open_archive(patched(bomb, (24, struct.pack("<L", 1000))))["a"]
+    tracemalloc.start()
+    with pytest.raises(SourceError) as error:
+        member.read()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert error.value.expected == "1,000 bytes"
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("place", [20, 42], ids=["packed", "offset"])
+@pytest.mark.parametrize("value", [1000, 2**31, 2**32 - 2])
+def test_a_member_beyond_its_zip_is_refused(
+    make: "Make", tmp_path: Path, place: int, value: int
+) -> None:
+    """A zip whose directory names bytes that it does not have is refused when it is opened."""
+    path = patched(
+        make.write_zip(tmp_path / "x.zip", {"a": b"a"}), (place, struct.pack("<L", value))
+    )
+    with pytest.raises(SourceError) as error:
+        open_archive(path)
+    assert "member a does not lie before the directory" in str(error.value.found)
+
+
+def test_a_zip64_record_beyond_its_zip_is_refused(make: "Make", tmp_path: Path) -> None:
+    """A locator that points behind everything is an error of the zip, not of ours."""
+    data = make.write_zip(tmp_path / "x.zip", MEMBERS).read_bytes()
+    end = data.rindex(b"PK\x05\x06")
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 2**64 - 1, 1)
+    (tmp_path / "x.zip").write_bytes(data[:end] + locator + data[end:])
+    with pytest.raises(SourceError):
+        open_archive(tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"GNU.sparse.map": "x,y"},
+        {"GNU.sparse.size": "many"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
+        {"GNU.sparse.map": "0,4", "GNU.sparse.size": "4"},
+        {"size": "-512"},
+    ],
+    ids=" ".join,
+)
+def test_tars_that_one_seek_cannot_read_are_refused(tmp_path: Path, header: dict[str, str]) -> None:
+    """Members with holes or senseless sizes are refused when the tar is opened."""
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("a")
+        info.size, info.pax_headers = 4, header
+        archive.addfile(info, io.BytesIO(b"data"))
+    with pytest.raises(SourceError) as error:
+        open_archive(tmp_path / "x.tar")
+    assert error.value.what == "an archive is broken or cut short"
 
 
 def test_folders_and_links_are_no_members(make: "Make", tmp_path: Path) -> None:

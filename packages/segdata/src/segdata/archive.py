@@ -34,6 +34,8 @@ ZIP_MEMBER = b"PK\x03\x04"
 MOVED = "no member begins where the zip's directory says"
 EXTRA = 64  # bytes of a zip member's extra field that are asked for at once
 GZIP = b"\x1f\x8b"
+UNREADABLE = (OSError, EOFError, ValueError, OverflowError, zlib.error, tarfile.TarError)
+"""What the standard library raises for archives that are broken, or made to break their readers."""
 COPIED = 1 << 20  # bytes at a time
 PART = 1 << 20  # bytes of a member that is read in parts
 BROKEN = "fetch or copy the archive again; its size and checksum should equal the official ones"
@@ -127,7 +129,10 @@ class Member(msgspec.Struct, frozen=True, gc=False):
         else:
             with self.opened() as file:
                 data = file.read(self.size if self.packed < 0 else self.packed)
-        return zlib.decompress(data, -zlib.MAX_WBITS) if self.method == DEFLATED else data
+        if self.method != DEFLATED:
+            return data
+        # no more than it should be, and a byte to tell: a few kB may inflate to gigabytes
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, self.size + 1)
 
     def _fetched(self, path: RemotePath) -> bytes:
         """What is stored of it in a remote file or archive, in one request where that can be."""
@@ -265,7 +270,7 @@ def open_archive(path: Path) -> Archive:
             return Archive(path, _zip_members(path))
         if path.suffix != ".zip":
             return Archive(path, _tar_members(path))
-    except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
+    except (*UNREADABLE, zipfile.BadZipFile) as error:
         raise SourceError(
             "an archive is broken or cut short", where=path, found=error, advice=BROKEN
         ) from error
@@ -354,19 +359,33 @@ def _unzipped(path: Path) -> Path:
 
 def _tar_members(path: Path, shown: str = "") -> dict[str, Member]:
     members = {}
+    for info in tar_entries(path):
+        if info.isreg():
+            name = str(PurePosixPath(info.name))
+            members[name] = Member(str(path), name, info.size, info.offset_data, shown=shown)
+    return members
+
+
+def tar_entries(path: Path) -> Iterator[tarfile.TarInfo]:
+    """The headers of a tar, which is found to be whole at their end.
+
+    Raises:
+        tarfile.ReadError: it ends too early, or holds what one seek cannot read.
+        OSError, ValueError, OverflowError: it cannot be read.
+    """
     with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for info in archive:
-            if info.isreg():
-                name = str(PurePosixPath(info.name))
-                members[name] = Member(str(path), name, info.size, info.offset_data, shown=shown)
+            if info.size < 0:  # tarfile would go back, and round in circles
+                raise tarfile.ReadError(f"member {info.name} has a negative size")
+            if info.issparse():
+                raise tarfile.ReadError(f"member {info.name} is stored with holes (tar --sparse)")
+            yield info
         end = archive.offset
-    # tarfile takes the end of the file for the end of the archive, even between two members:
-    # only the zero block that closes an archive tells a whole one from a cut one.
-    with path.open("rb") as file:
+        # tarfile takes the end of the file for the end of the archive, even between two members:
+        # only the zero block that closes an archive tells a whole one from a cut one.
         file.seek(end)
         if file.read(512) != bytes(512):
             raise tarfile.ReadError("it ends without the closing blocks of a tar")
-    return members
 
 
 def locate(

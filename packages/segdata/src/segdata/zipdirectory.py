@@ -72,6 +72,8 @@ def entries(path: Path) -> Iterator[Entry]:
             field = directory[at : at + extra]
             unpacked, packed, offset = _wide(field, unpacked, packed, offset)
         at += extra + comment
+        if offset + shift + packed > begin:
+            raise zipfile.BadZipFile(f"member {text} does not lie before the directory")
         if not text.endswith("/"):
             encrypted = bool(flags & ENCRYPTED)
             yield Entry(text, unpacked, offset + shift, packed, method, crc32, encrypted)
@@ -105,7 +107,7 @@ def _place(file: BinaryIO) -> tuple[int, int, int]:
 def _wide_place(file: BinaryIO, usual: int, named: int) -> tuple[int, int, int]:
     """Bytes and offset of the directory, and its end, from the zip64 record."""
     for where in (usual, named):
-        file.seek(where)
+        file.seek(min(where, usual))  # it lies before its locator
         record = file.read(END64.size)
         if len(record) == END64.size and record.startswith(b"PK\x06\x06"):
             *_, size, offset = END64.unpack(record)

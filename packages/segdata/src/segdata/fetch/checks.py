@@ -4,13 +4,12 @@ import gzip
 import hashlib
 import html
 import re
-import tarfile
 import threading
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from segdata.archive import UNREADABLE, tar_entries
 from segdata.errors import SourceError
 from segdata.fetch.catalogue import RemoteFile
 from segdata.fetch.partial import CHUNK, SIDECAR, chunks_of
@@ -116,9 +115,12 @@ def damage(path: Path, name: str, stop: threading.Event) -> str | None:
                 while not stop.is_set() and unzipped.read(CHUNK):
                     pass
             return None
-        return _tar_damage(path)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
+        for _ in tar_entries(path):
+            if stop.is_set():
+                break
+    except (*UNREADABLE, zipfile.BadZipFile, RuntimeError) as error:  # the latter if encrypted
         return str(error)
+    return None
 
 
 def _zip_damage(path: Path, stop: threading.Event) -> str | None:
@@ -130,17 +132,6 @@ def _zip_damage(path: Path, stop: threading.Event) -> str | None:
             if stop.is_set():
                 return None
     return None
-
-
-def _tar_damage(path: Path) -> str | None:
-    with tarfile.open(path, "r:") as archive:
-        for _ in archive:
-            pass
-        end = archive.offset
-    with path.open("rb") as file:
-        file.seek(end)
-        # tarfile takes a file that ends between two members for a whole tar
-        return None if file.read(512) == bytes(512) else "a tar without its closing blocks"
 
 
 def how_checked(file: RemoteFile) -> str:
