@@ -193,6 +193,7 @@ COLORS = by_colors({(0, 0, 0): 0, (1, 1, 1): 1})
         (encoded(GREY)[:50], IDS, "auto", ["does not decode"]),
         (b"", IDS, "auto", ["does not decode"]),
         (b"%PDF-1.4", IDS, "auto", ["does not decode"]),
+        (b"II*\0\x08\0\0\0" + bytes(6), IDS, "auto", ["does not decode"]),  # no entries
     ],
 )  # fmt: skip
 def test_refusals(data: bytes, label_map: LabelMap, masks_as: str, texts: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Overlays: colours at their pixels, legends, contact sheets, and the command that draws them."""
 
+import io
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.segdata.samples_of import read_samples
+from tests.segdata.test_maskfiles import png
 
 from segdata.classes import ClassSet
-from segdata.overlays import contact_sheet, overlay, with_legend
+from segdata.errors import ShardsError
+from segdata.overlays import contact_sheet, decoded, overlay, with_legend
 
 if TYPE_CHECKING:
     from tests.segdata.conftest import Command, Make
@@ -182,10 +185,28 @@ def test_show_a_short_shard(segdata: "Command", built: Path, tmp_path: Path) -> 
     assert "written" not in done.stderr
 
 
-def test_show_a_broken_index(segdata: "Command", built: Path, tmp_path: Path) -> None:
-    """An index whose lines are damaged is told by its name."""
+@pytest.mark.parametrize(
+    "line",
+    [
+        "jpg 512",
+        "jpg 512 9 a.jpg json x 9 a.json seg.png 3 9 a.seg.png",
+        "jpg 512 9 a.jpg json 2 9 a.json png 3 9 a.png",
+        "jpg 512 99999999999999999999 a.jpg json 2 9 a.json seg.png 3 9 a.seg.png",
+        "jpg -5 9 a.jpg json 2 9 a.json seg.png 3 9 a.seg.png",
+    ],
+)
+def test_show_a_broken_index(segdata: "Command", built: Path, tmp_path: Path, line: str) -> None:
+    """An index whose lines are damaged is told by its name, or its shard's."""
     index = copied(built, tmp_path / "s").with_suffix(".idx")
-    index.write_text("v1.2 3\njpg 512\n")
+    index.write_text(f"v1.2 1\n{line}\n")
     done = segdata("show", tmp_path / "s", "--out", tmp_path / "p")
     assert done.code == 1
-    assert str(index) in done.stderr
+    assert str(index.with_suffix("")) in done.stderr
+
+
+def test_absurd_sizes_are_damage() -> None:
+    """A mask that claims billions of pixels is an error of its sample."""
+    image = io.BytesIO()
+    Image.new("RGB", (3, 2)).save(image, "JPEG")
+    with pytest.raises(ShardsError, match="cannot be decoded"):
+        decoded("k", {"jpg": image.getvalue(), "seg.png": png(60000, 60000, 8, 0, b"")})

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from tests.segdata.test_maskfiles import png
 
 from segdata.classes import ClassSet
 from segdata.errors import SampleError, SourceError
 from segdata.samples import Source
-from segdata.voc import open_voc
+from segdata.verify.labels import Labels
+from segdata.verify.voc import VocRecord
+from segdata.voc import VocSample, open_voc
 
 if TYPE_CHECKING:
     from tests.segdata.conftest import Make, VocSet
@@ -102,6 +105,26 @@ def test_greyscale_masks_are_read(make: "Make", tmp_path: Path) -> None:
     mask = written(make, tmp_path, voc).splits["train"].samples[0].load().mask
     assert mask is not None
     assert (mask == 7).all()
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("PNG", 4), ("PNG", 2), ("BMP", 8), ("JPEG", 8)])
+def test_greyscale_masks_whose_values_are_not_the_ids_are_refused(
+    make: "Make", tmp_path: Path, kind: str, bits: int
+) -> None:
+    """Few bits, which decoders spread over 0..255, and other kinds than PNG are no mask of ids."""
+    voc = make.voc()
+    buffer = io.BytesIO(png(30, 20, bits, 0, bytes(20 * (1 + 30 * bits // 8 + 1))))
+    if kind != "PNG":
+        Image.new("L", (30, 20)).save(buffer, kind)
+    voc.members[voc.name("SegmentationClass", voc.train[0])] = buffer.getvalue()
+    sample = written(make, tmp_path, voc).splits["train"].samples[0]
+    assert isinstance(sample, VocSample)
+    with pytest.raises(SampleError, match="values are not the ids") as error:
+        sample.load()
+    assert error.value.found == (f"{bits} bits" if kind == "PNG" else f"a {kind}")
+    record = VocRecord(sample.source_id, "VOC2012", sample.image, sample.mask, bytes(256))
+    with pytest.raises(ValueError, match="no PNG of 8 bits"):
+        record.labelled(Labels("voc", 0, 0))
 
 
 @pytest.mark.parametrize("keep", [0, 8, 60, 700])

@@ -5,7 +5,7 @@ VOC 2007's images are in VOC 2012 as `2007_NNNNNN`; `identity` gives all of them
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from segdata import stored
+from segdata.shards import FACTS, IMAGE
 
 VOC_ID = re.compile(r"(?:19|20)\d\d_\d{6}")
 COCO_FILE = re.compile(r"COCO_(?:train|val|test)\d{4}_(\d{12})")
@@ -43,8 +44,7 @@ class Photo:
         source_id: its id in the source.
         identity: whose photo it is; equal for all names of one photo.
         shard: where it stands.
-        offset: of the image in the tar.
-        size: of the image in bytes.
+        row: where its members lie.
         classes: ids that have a pixel in its mask, without background.
     """
 
@@ -52,8 +52,7 @@ class Photo:
     source_id: str
     identity: str
     shard: Shard
-    offset: int
-    size: int
+    row: stored.Row
     classes: tuple[int, ...]
 
     def read(self) -> bytes:
@@ -62,15 +61,7 @@ class Photo:
         Raises:
             ShardsError: the shard cannot be read.
         """
-        try:
-            with self.shard.path.open("rb") as file:
-                file.seek(self.offset)
-                data = file.read(self.size)
-        except OSError as error:
-            raise stored.unreadable(self.shard.path, error) from error
-        if len(data) < self.size:
-            raise stored.unreadable(self.shard.path, f"it ends within {self.key}.jpg")
-        return data
+        return self.row.members(IMAGE)[IMAGE]
 
 
 def identity(dataset: str, source_id: str, source_file: str) -> str:
@@ -111,15 +102,16 @@ def photos_of(shard: Shard) -> Iterator[Photo]:
     Raises:
         ShardsError: the shard or its index is missing, cut short or damaged.
     """
-    rows = [fields for _, fields in stored.index(shard.path)]
-    if len(rows) != shard.samples:
-        found = f"{len(rows)} samples, the manifest has {shard.samples}"
+    count = 0
+    for row, data in stored.all_facts(shard.path):
+        yield _photo(shard, row, data)
+        count += 1
+    if count != shard.samples:
+        found = f"{count} samples, the manifest has {shard.samples}"
         raise stored.unreadable(shard.path.with_suffix(".idx"), found)
-    for fields, data in zip(rows, stored.all_facts(shard.path), strict=True):
-        yield _photo(shard, fields, data)
 
 
-def _photo(shard: Shard, fields: Sequence[str], data: bytes) -> Photo:
+def _photo(shard: Shard, row: stored.Row, data: bytes) -> Photo:
     try:
         facts = msgspec.json.decode(data)
         labelled = facts["pixels"][1:-1]
@@ -128,9 +120,8 @@ def _photo(shard: Shard, fields: Sequence[str], data: bytes) -> Photo:
             source_id=facts["source_id"],
             identity=identity(shard.dataset, facts["source_id"], facts["source_file"]),
             shard=shard,
-            offset=int(fields[1]),
-            size=int(fields[2]),
+            row=row,
             classes=tuple(i for i, pixels in enumerate(labelled, 1) if pixels),
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise stored.unreadable(shard.path, f"{fields[7]}: {error!r}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise stored.unreadable(shard.path, f"{row.key}.{FACTS}: {error!r}") from error

@@ -18,6 +18,7 @@ from segdata import shards, stored
 from segdata.errors import ShardsError
 from segdata.plan import Progress
 
+UNUSABLE = (ValueError, IndexError, OverflowError, RecursionError)  # facts
 STEP = 500  # samples between two reports of progress
 Counts = NDArray[np.int64]
 
@@ -152,15 +153,15 @@ class _Reading:
         number = 0
         for shard, tar in enumerate(self.tars):
             self._add_sidecar(tar)
-            for row, data in enumerate(stored.all_facts(tar)):
+            for place, (row, data) in enumerate(stored.all_facts(tar)):
                 try:
                     facts = decoder.decode(data)
                     self.pixels[number] = facts.pixels
                     self.objects += np.asarray(facts.objects, np.int64)
-                except (msgspec.MsgspecError, ValueError, IndexError) as error:
-                    raise stored.unreadable(tar, f"facts of sample {row}: {error}") from error
-                self.places[number] = shard, row
-                self.sizes[number] = facts.height, facts.width
+                    self.sizes[number] = facts.height, facts.width
+                except UNUSABLE as error:
+                    raise stored.unreadable(tar, f"{row.key}.json: {error}") from error
+                self.places[number] = shard, place
                 yield number
                 number += 1
         if number != self.facts["samples"]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from segdata import alignment, engine, fingerprints
 from segdata.catalog import Photo, Shard, photos_of
 from segdata.errors import ShardsError
+from segdata.images import UNDECODABLE
 from segdata.stored import CHECK
 
 SIMILAR = 0.6  # cosine from which a pair is looked at more closely
@@ -134,7 +135,7 @@ def _read_shard(task: tuple[int, Shard], *, looks: bool) -> _Part:
 def _thumbnail(photo: Photo, image: bytes) -> NDArray[np.uint8]:
     try:
         return fingerprints.thumbnail(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNDECODABLE as error:
         raise ShardsError(
             "an image of a shard cannot be decoded",
             where=f"{photo.shard.path}: {photo.key}",

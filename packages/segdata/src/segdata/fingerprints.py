@@ -55,7 +55,7 @@ def thumbnail(data: bytes) -> Thumbnails:
     A JPEG is decoded at the smallest scale that its blocks give, an eighth at best.
 
     Raises:
-        OSError, SyntaxError, ValueError: it does not decode.
+        Exception: it does not decode; one of `images.UNDECODABLE`.
     """
     with Image.open(io.BytesIO(data)) as opened:
         opened.draft("L", (2 * SIDE, 2 * SIDE))

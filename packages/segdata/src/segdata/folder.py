@@ -6,15 +6,16 @@ division, and what the mask's values mean of the label map.
 
 import io
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from segdata.archive import Member
 from segdata.division import Division, SplitRule
 from segdata.errors import SampleError, SourceError, UsageError
-from segdata.images import BrokenImageError, is_jpeg_name, measure
+from segdata.images import UNDECODABLE, BrokenImageError, is_jpeg_name, measure
 from segdata.labelmap import LabelMap
 from segdata.labels import Region
 from segdata.maskfiles import MasksAs, read_mask
@@ -108,13 +109,15 @@ def _renamed(image: bytes) -> str | None:
     try:
         with Image.open(io.BytesIO(image)) as opened:
             return None if opened.format in ("JPEG", "MPO") else f"a {opened.format}"
-    except (UnidentifiedImageError, OSError, ValueError):
+    except UNDECODABLE:
         return None
 
 
 def _orientation(image: bytes) -> int:
-    with Image.open(io.BytesIO(image)) as opened:
+    """As its EXIF says, 1 where it says nothing that can be read."""
+    with suppress(*UNDECODABLE), Image.open(io.BytesIO(image)) as opened:
         return int(opened.getexif().get(ORIENTATION, 1))
+    return 1
 
 
 def data_set_name(images: Path, masks: Path, given: str | None) -> tuple[str, list[str]]:

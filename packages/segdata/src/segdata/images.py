@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,11 @@ FULL_16_BITS = 65535
 STANDALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length: TEM, RST0..7
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0..15 without DHT, JPG and DAC
 SCAN, END = 0xDA, b"\xff\xd9"
+UNDECODABLE = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, struct.error, zlib.error),
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for files that are damaged, or made to break it."""
 
 
 class BrokenImageError(Exception):
@@ -91,7 +97,7 @@ def measure(name: str, data: bytes) -> tuple[int, int]:
     try:
         with Image.open(io.BytesIO(data)) as opened:
             return opened.height, opened.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNDECODABLE as error:
         raise BrokenImageError(f"it is no image: {_text(error)}") from error
 
 
@@ -114,7 +120,7 @@ def resize_jpeg(data: bytes, height: int, width: int, quality: int) -> bytes:
     try:
         with Image.open(io.BytesIO(data)) as opened:
             image = _eight_bits(opened).resize((width, height), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNDECODABLE as error:
         raise BrokenImageError(f"it does not decode: {_text(error)}") from error
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)

@@ -15,6 +15,7 @@ from PIL import Image
 from segdata.archive import Member
 from segdata.classes import IGNORE
 from segdata.errors import SampleError
+from segdata.images import UNDECODABLE
 from segdata.labelmap import UNKNOWN, Color, LabelMap, hex_color
 
 MasksAs = Literal["auto", "index", "color"]
@@ -63,7 +64,7 @@ class _MaskFile:
                 bits = _grey_bits(opened, data)
                 opened.load()
                 return self._ids(opened, bits)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except UNDECODABLE as error:
             self.refuse(
                 "a mask does not decode",
                 expected="a PNG, TIFF or BMP",

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from segdata import shards
+from segdata import shards, stored
 from segdata.classes import ClassSet
-from segdata.errors import OutputError, ShardsError
+from segdata.errors import OutputError
 from segdata.samples import Sample, Source, Split
 
 FAMILY = {"voc2007": "voc2012", "coco2014": "coco2017"}  # years of one name share one writer's lock
@@ -103,16 +103,16 @@ def without_stored(out: Path, source: Source) -> Source:
     """
     if source.dataset != "voc2007":
         return source
-    stored = frozenset(_stored_keys(out, "voc2012"))
-    if not stored:
+    keys = frozenset(_stored_keys(out, "voc2012"))
+    if not keys:
         return source
-    left = {name: _without(split, stored) for name, split in source.splits.items()}
+    left = {name: _without(split, keys) for name, split in source.splits.items()}
     return replace(source, splits={name: split for name, split in left.items() if split.samples})
 
 
-def _without(split: Split, stored: frozenset[str]) -> Split:
-    kept: list[Sample] = [sample for sample in split.samples if sample.key not in stored]
-    again = [(s.source_id, STORED) for s in split.samples if s.key in stored]
+def _without(split: Split, keys: frozenset[str]) -> Split:
+    kept: list[Sample] = [sample for sample in split.samples if sample.key not in keys]
+    again = [(s.source_id, STORED) for s in split.samples if s.key in keys]
     return replace(split, samples=kept, left_out=[*split.left_out, *again])
 
 
@@ -147,15 +147,5 @@ def _stored_keys(out: Path, dataset: str, without: Collection[str] = ()) -> Iter
     manifest = shards.read_manifest(path) if path.exists() else None
     for name, split in manifest["splits"].items() if manifest else ():
         for shard in split["shards"] if name not in without else ():
-            index = out / f"{Path(shard['name']).stem}.idx"
-            try:
-                lines = index.read_text("ascii").splitlines()[1:]
-            except (OSError, ValueError) as error:
-                raise ShardsError(
-                    "the index of a shard cannot be read",
-                    where=index,
-                    found=error,
-                    advice=f"run the build of {dataset} again: it makes lost files anew",
-                ) from error
-            for line in lines:  # "jpg OFFSET SIZE NAME ..."
-                yield line.split(" ")[3].partition(".")[0]
+            for row in stored.index(out / shard["name"]):
+                yield row.key

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segdata import shards, stored
 from segdata.errors import ShardsError
+from segdata.images import UNDECODABLE
 
 IGNORE = 255
 VOID = (255, 255, 255)
@@ -164,7 +165,7 @@ def decoded(key: str, parts: Mapping[str, bytes]) -> tuple[Image.Image, NDArray[
     try:
         image = Image.open(io.BytesIO(parts["jpg"])).convert("RGB")
         return image, np.asarray(Image.open(io.BytesIO(parts["seg.png"])))
-    except (OSError, SyntaxError, ValueError, KeyError) as error:
+    except (*UNDECODABLE, KeyError) as error:
         raise ShardsError(
             "a sample cannot be decoded", where=key, found=error, advice=stored.CHECK
         ) from error
@@ -190,15 +191,15 @@ def _chosen(
     folder: Path, manifests: Mapping[str, Any], keys: Sequence[str], count: int
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """The samples to show, read by their offsets."""
-    places: dict[str, tuple[Path, list[str]]] = {}
+    places: dict[str, stored.Row] = {}
     firsts: list[str] = []
     for manifest in manifests.values():
         for split in manifest["splits"].values():
             rows = [
                 row for shard in split["shards"] for row in stored.index(folder / shard["name"])
             ]
-            places |= {row[1][3].partition(".")[0]: row for row in rows}
-            firsts += [row[1][3].partition(".")[0] for row in rows[:count]]
+            places |= {row.key: row for row in rows}
+            firsts += [row.key for row in rows[:count]]
     for key in keys or firsts:
         if key not in places:
             example = next(iter(places), "none")
@@ -207,4 +208,4 @@ def _chosen(
                 where=folder,
                 expected=f"one of {len(places):,} keys, such as {example}",
             )
-        yield key, stored.members(*places[key])
+        yield key, places[key].members()

@@ -143,9 +143,8 @@ def _read(
 ) -> tuple[str, Image.Image, NDArray[np.uint8]]:
     split = census[choice.split]
     shard, row = split.places[choice.number]
-    tar, fields = list(stored.index(split.tars[shard]))[row]
-    key = fields[3].partition(".")[0]
-    return key, *overlays.decoded(key, stored.members(tar, fields))
+    found = stored.index(split.tars[shard])[row]
+    return found.key, *overlays.decoded(found.key, found.members())
 
 
 def _reduced(

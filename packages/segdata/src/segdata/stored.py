@@ -1,55 +1,96 @@
 """Stored samples: reading members of a shard by the offsets in its index."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from segdata.errors import ShardsError
+from segdata.shards import FACTS, IMAGE, MASK
 
 FIELDS = 12  # of an index line: suffix, offset, size and name of three members
 CHECK = "see `segdata verify-masks`, then delete the shard's files and build again"
+BROKEN = (OSError, ValueError, OverflowError, MemoryError)  # of files, and of senseless numbers
 
 
-def index(tar: Path) -> Iterator[tuple[Path, list[str]]]:
-    """(tar, fields of the line) of each sample in a shard's index.
+class Place(NamedTuple):
+    """Where a member's data lies in its tar, and how many bytes it has."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A sample, as the index of its shard has it.
+
+    Attributes:
+        tar: the shard.
+        key: of the sample.
+        places: of its three members, by suffix.
+    """
+
+    tar: Path
+    key: str
+    places: Mapping[str, Place]
+
+    def members(self, *suffixes: str) -> dict[str, bytes]:
+        """The sample's members by suffix, all of them if none is named.
+
+        Raises:
+            ShardsError: the shard cannot be read, or ends too early.
+        """
+        try:
+            with self.tar.open("rb") as file:
+                return {suffix: self.read(suffix, file) for suffix in suffixes or self.places}
+        except BROKEN as error:
+            raise unreadable(self.tar, error) from error
+
+    def read(self, suffix: str, file: BinaryIO) -> bytes:
+        """One member, from the open shard.
+
+        Raises:
+            ShardsError: the shard ends too early.
+            OSError, ValueError, OverflowError, MemoryError: it cannot be read.
+        """
+        place = self.places[suffix]
+        file.seek(place.offset)
+        data = file.read(place.size)
+        if len(data) < place.size:
+            raise unreadable(self.tar, f"it ends within {self.key}.{suffix}")
+        return data
+
+
+def index(tar: Path) -> list[Row]:
+    """The samples of a shard in order, by its index.
 
     Raises:
         ShardsError: the index is missing or damaged.
     """
     path = tar.with_suffix(".idx")
     try:
-        lines = [line.split() for line in path.read_text().splitlines()[1:]]
+        lines = path.read_text("ascii").splitlines()[1:]
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
-    for fields in lines:
-        if len(fields) != FIELDS:
-            raise unreadable(path, f"a line of {len(fields)} fields: {' '.join(fields)[:60]}")
-    return ((tar, fields) for fields in lines)
+    return [_row(tar, path, line) for line in lines]
 
 
-def members(tar: Path, fields: Sequence[str]) -> dict[str, bytes]:
-    """The members of one sample by suffix.
-
-    Args:
-        tar: the shard.
-        fields: of the sample's line in the index.
-
-    Raises:
-        ShardsError: the shard cannot be read, or ends too early.
-    """
-    parts = {}
+def _row(tar: Path, path: Path, line: str) -> Row:
+    fields = line.split()
+    if len(fields) != FIELDS:
+        raise unreadable(path, f"a line of {len(fields)} fields: {line[:60]}")
     try:
-        with tar.open("rb") as file:
-            for suffix, offset, size in zip(fields[::4], fields[1::4], fields[2::4], strict=True):
-                file.seek(int(offset))
-                parts[suffix] = file.read(int(size))
-    except (OSError, ValueError) as error:
-        raise unreadable(tar, error) from error
-    _refuse_short(tar, fields, parts)
-    return parts
+        numbers = zip(map(int, fields[1::4]), map(int, fields[2::4]), strict=True)
+        places = dict(zip(fields[::4], map(Place._make, numbers), strict=True))
+    except ValueError as error:
+        raise unreadable(path, error) from error
+    if places.keys() != {IMAGE, FACTS, MASK}:
+        raise unreadable(path, f"a line of the members {', '.join(places)}")
+    return Row(tar, fields[3].partition(".")[0], places)
 
 
-def all_facts(tar: Path) -> Iterator[bytes]:
-    """The bytes of every `KEY.json` of a shard in order, and nothing else of it.
+def all_facts(tar: Path) -> Iterator[tuple[Row, bytes]]:
+    """Every sample of a shard in order with its `KEY.json`; nothing else of it is read.
 
     Raises:
         ShardsError: the shard or its index cannot be read.
@@ -57,20 +98,10 @@ def all_facts(tar: Path) -> Iterator[bytes]:
     rows = index(tar)
     try:
         with tar.open("rb") as file:
-            for _, fields in rows:
-                place = 4 * fields[::4].index("json")
-                file.seek(int(fields[place + 1]))
-                data = file.read(int(fields[place + 2]))
-                _refuse_short(tar, fields[place : place + 4], {"json": data})
-                yield data
-    except (OSError, ValueError) as error:
+            for row in rows:
+                yield row, row.read(FACTS, file)
+    except BROKEN as error:
         raise unreadable(tar, error) from error
-
-
-def _refuse_short(tar: Path, fields: Sequence[str], parts: dict[str, bytes]) -> None:
-    for suffix, size in zip(fields[::4], fields[2::4], strict=True):
-        if len(parts[suffix]) < int(size):
-            raise unreadable(tar, f"it ends within a {suffix} member")
 
 
 def unreadable(path: Path, found: object) -> ShardsError:

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from segdata.archive import Archive, Member, locate, open_archive
 from segdata.classes import VOC_NAMES, ClassSet
 from segdata.errors import SampleError, SourceError
+from segdata.images import UNDECODABLE
 from segdata.labels import IGNORE, Region
 from segdata.samples import (
     Loaded,
@@ -36,6 +37,7 @@ SEG11VALID = 736  # images of the FCN papers' validation split
 OFFICIAL = {2012: {"train": 1464, "val": 1449}, 2007: {"train": 209, "val": 213}}
 SIZES = {2012: "2.0 GB", 2007: "0.46 GB"}
 LIST = "ImageSets/Segmentation/{}.txt"
+DEPTH = 24  # place of a PNG's bits a channel, in its first chunk
 MARKER = "SYNTHETIC.txt"  # generated archives hold it beside JPEGImages
 
 
@@ -84,7 +86,7 @@ class VocSample:
         try:
             with Image.open(io.BytesIO(png)) as opened:
                 opened.load()
-                mode, ids = opened.mode, np.asarray(opened)
+                kind, mode, ids = opened.format, opened.mode, np.asarray(opened)
         except UnidentifiedImageError:
             raise SampleError(
                 "a mask is no image",
@@ -93,7 +95,7 @@ class VocSample:
                 found=f"a file that begins with {png[:16]!r}",
                 advice="restore the official mask, or leave it out with --on-error skip",
             ) from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except UNDECODABLE as error:
             raise SampleError(
                 "a mask does not decode", where=self.mask.where, found=error
             ) from error
@@ -103,6 +105,15 @@ class VocSample:
                 where=self.mask.where,
                 expected="a palette or greyscale PNG of 8 bits whose values are ids",
                 found=f"mode {mode}",
+            )
+        # Decoders spread grey values of fewer bits over 0..255: an id of 1 would come as 17.
+        if mode == "L" and (kind, png[DEPTH]) != ("PNG", 8):
+            raise SampleError(
+                "a greyscale mask is no PNG of 8 bits, so its values are not the ids",
+                where=self.mask.where,
+                expected="a palette PNG, or a greyscale one of 8 bits",
+                found=f"{png[DEPTH]} bits" if kind == "PNG" else f"a {kind}",
+                advice="restore the official mask, or leave the sample out with --on-error skip",
             )
         wrong = (ids > len(VOC_NAMES)) & (ids != IGNORE)
         if wrong.any():

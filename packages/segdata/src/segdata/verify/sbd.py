@@ -80,7 +80,7 @@ class SbdSource:
 
     def ids(self, split: str) -> list[str]:
         """SBD's own list of a split."""
-        return self.archive[f"{self.root}{split}.txt"].read().decode("ascii", "replace").split()
+        return self.archive[f"{self.root}{split}.txt"].read().decode("utf-8-sig", "replace").split()
 
     def record(self, source_id: str, table: bytes) -> SbdRecord:
         """An image with its mask, whether its files are there or not."""

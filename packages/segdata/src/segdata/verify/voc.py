@@ -47,9 +47,12 @@ class VocRecord:
         del labels  # VOC's masks leave nothing to decide
         if self.mask is None:
             raise ValueError("the source lacks its mask")
-        with Image.open(io.BytesIO(self.mask.read())) as image:
+        data = self.mask.read()
+        with Image.open(io.BytesIO(data)) as image:
             if image.mode not in ("P", "L"):
                 raise ValueError(f"its mask holds {image.mode} pixels and no class ids")
+            if image.mode == "L" and (image.format != "PNG" or data[24] != 8):  # bits, of IHDR
+                raise ValueError("its mask is greyscale, but no PNG of 8 bits")
             indices = np.array(image, dtype=np.uint8)  # (H, W)
         unknown = indices[(indices > len(VOC_CLASSES)) & (indices != IGNORE)]
         if unknown.size:
@@ -78,7 +81,9 @@ class VocSource:
 
     def ids(self, split: str) -> list[str]:
         """VOC's own list of a split; 2007's images have the ids under which 2012 holds them."""
-        listed = self.archive[f"{self.root}{LISTS}/{split}.txt"].read().decode("ascii", "replace")
+        listed = (
+            self.archive[f"{self.root}{LISTS}/{split}.txt"].read().decode("utf-8-sig", "replace")
+        )
         prefix = "" if self.year == 2012 else f"{self.year}_"
         return [prefix + name for name in listed.split()]
 
