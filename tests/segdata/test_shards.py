@@ -312,6 +312,7 @@ def test_sources_digest(rows: list[tuple[str, int, int]], random: Any) -> None: 
         ("", "cannot be read"),
         ("{", "cannot be read"),
         ("\udcff", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
         ('{"format": "segdata/2"}', "no shards directory that this version can read"),
     ],
 )
@@ -330,6 +331,12 @@ def test_json_of_others_is_no_manifest(tmp_path: Path, text: str) -> None:
     (tmp_path / "report.json").write_text(text)
     with pytest.raises(ShardsError, match="holds no manifest"):
         shards.manifests(tmp_path)
+
+
+def test_hidden_files_are_no_manifests(tmp_path: Path) -> None:
+    """A `._NAME` of macOS beside a manifest is passed over."""
+    (tmp_path / "._voc2012.json").write_bytes(b"\0\5\x16\7")
+    assert shards.read_manifest(tmp_path / "._voc2012.json") is None
 
 
 @pytest.mark.parametrize("names", [[], ["info.json"], ["x-train-000000.stats.json"]])

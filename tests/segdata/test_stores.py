@@ -291,6 +291,31 @@ def test_a_lost_lease_stops_its_holder(bucket: RemotePath) -> None:
     assert path.read_bytes() == b"another's"
 
 
+@pytest.mark.usefixtures("hasty")
+def test_a_renewal_that_fails_once_loses_nothing(
+    bucket: RemotePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One renewal that the network swallows leaves the lock with its holder."""
+    path, write = bucket / ".z.lock", RemotePath.write_bytes
+    written: list[bytes] = []
+
+    def failing(self: RemotePath, data: bytes) -> int:
+        written.append(data)
+        if len(written) == 1:
+            raise OSError("the network is gone")
+        return write(self, data)
+
+    monkeypatch.setattr(RemotePath, "write_bytes", failing)
+    with lease(path, "z") as check:
+        for _ in range(100):
+            time.sleep(0.05)
+            check()
+            if len(written) > 2:
+                break
+    assert len(written) > 2
+    assert not path.exists()
+
+
 def test_names_of_urls_are_those_of_paths() -> None:
     """The parts of a URL are what pathlib says of such a path; local paths stay pathlib's."""
     url, path = place("s3://bucket/a/b.stats.json"), Path("/bucket/a/b.stats.json")
@@ -300,6 +325,8 @@ def test_names_of_urls_are_those_of_paths() -> None:
     assert place("s3://bucket/") == place("s3://bucket")
     assert type(place("a b/ü")) is type(Path())
     assert not stores.is_url(Path("s3://bucket"))
+    assert not stores.is_url("C://data")  # of Windows
+    assert not stores.is_url("data/x://y")
 
 
 def test_local_builds_never_import_fsspec(small: Path, tmp_path: Path) -> None:

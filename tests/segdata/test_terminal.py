@@ -1,6 +1,9 @@
 """What people see: errors as trees of one message, tables and progress on a terminal and off it."""
 
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -67,6 +70,26 @@ def test_tables_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Off a terminal a table is a head and rows of tab-separated fields, its colours left out."""
     terminal.print_table("Title", ["class", "images"], ROWS)
     assert capsys.readouterr().out == "class\timages\n1 aeroplane\t3\ntotal\t4\n"
+
+
+def test_cells_that_begin_with_a_hash_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only a colour is left out: a path may begin with # as well."""
+    terminal.print_table("Title", ["path"], [["#my data/x.tar"], ["#ff00001 x"]])
+    assert capsys.readouterr().out == "path\n#my data/x.tar\n#ff00001 x\n"
+
+
+@pytest.mark.parametrize("arguments", [["fetch", "--help"], ["fetch", "€"]])
+def test_outputs_of_few_letters(arguments: list[str]) -> None:
+    """Where the output's encoding lacks a letter, it is spelt out and nothing fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "segdata", *arguments],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == (0 if "--help" in arguments else 2)
+    assert b"Traceback" not in done.stderr
+    assert b"\\u2" in done.stdout + done.stderr
 
 
 def test_tables_on_a_terminal(

@@ -19,7 +19,7 @@ from tests.segdata.verify.archives import picture
 from tests.segdata.verify.shelf import Shelf
 
 from segdata.errors import ShardsError, SourceError
-from segdata.verify import Finding, Report, images, verify
+from segdata.verify import Finding, Report, contract, images, verify
 
 FORBIDDEN = ("masks", "images", "labels", "build", "coco", "voc", "sbd", "protocols", "neighbours")
 FORBIDDEN += ("shards", "records", "samples")
@@ -295,3 +295,10 @@ def test_another_source_is_one_finding(
     assert first.defect == "source-differs"
     assert "this is not the source: 12 of 12 samples" in first.detail
     assert not [f for f in others if "train" in f.where], others
+
+
+@pytest.mark.parametrize("parse", [contract.parse_object, contract.parse_sidecar])
+def test_json_that_is_nested_too_deeply_is_a_defect(parse: Callable[[bytes], object]) -> None:
+    """JSON that no reader can follow is refused as other damage is, and ends nothing."""
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse(b'{"made_with":' * 100_000)

@@ -97,9 +97,13 @@ class _Holder:
     def release(self) -> None:
         self.done.set()
         self.thread.join()
-        if not self.lost:
-            with suppress(OSError):
+        with suppress(OSError):
+            if self._is_ours():  # it may be another's since the last look
                 self.path.unlink(missing_ok=True)
+
+    def _is_ours(self) -> bool:
+        """Whether the lock is there and ours, whichever renewal arrived last."""
+        return _content(self.path).startswith(self.secret.encode())
 
     def _text(self) -> bytes:
         return f"{self.secret} {self.count}\n".encode()
@@ -108,7 +112,7 @@ class _Holder:
         renewed = time.monotonic()
         while not self.done.wait(RENEW):
             try:
-                if _content(self.path) != self._text():
+                if not self._is_ours():
                     self.lost = True
                     return
                 self.count += 1

@@ -1,7 +1,7 @@
-"""Locks: one writer of a data set in a shards directory, and one of `info.json`.
+"""Locks: one writer of a data set in a shards directory, one of `info.json`, one of a download.
 
 The operating system holds a lock for the process, so even a killed build lets go of it. The file is
-removed when the lock is given back, so that a directory keeps no trace of who wrote it.
+removed when the lock is given back, so that a folder keeps no trace of who wrote it.
 """
 
 import os
@@ -31,16 +31,29 @@ def only_writer(out: Path, family: str, dataset: str) -> Iterator[Callable[[], N
         with lease(path, dataset) as check:
             yield check
         return
+    taken = OutputError(
+        f"another build of {dataset} is writing here",
+        where=out,
+        advice="wait for it, or choose another --out",
+    )
+    with only_holder(path, taken):
+        yield lambda: None
+
+
+@contextmanager
+def only_holder(path: Path, taken: OutputError) -> Iterator[None]:
+    """Hold the lock of this file, which is there only as long.
+
+    Raises:
+        OutputError: `taken`, if another process holds it.
+        OSError: the lock cannot be made.
+    """
     try:
         lock = _acquired(path, timeout=0)
     except Timeout:
-        raise OutputError(
-            f"another build of {dataset} is writing here",
-            where=out,
-            advice="wait for it, or choose another --out",
-        ) from None
+        raise taken from None
     try:
-        yield lambda: None
+        yield
     finally:
         _release(lock, path)
 

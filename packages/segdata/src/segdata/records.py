@@ -79,8 +79,8 @@ def _refuse_other_directory(task: ShardTask, proof: str) -> None:
     out = task.options.out
     path = out / f".{task.dataset}{PROOF}"
     try:
-        seen = path.read_text() == proof
-    except OSError:
+        seen = path.read_text("ascii") == proof
+    except (OSError, ValueError):
         seen = False
     if not seen:
         raise OutputError(

@@ -281,7 +281,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def _parsed(path: Path) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ShardsError(
             "a file of the shards directory cannot be read", where=path, found=error
         ) from error
@@ -332,8 +332,8 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         ShardsError: it is damaged, of an unknown format, or lacks a field.
     """
     name = path.name
-    if name == "info.json" or name.endswith(".stats.json"):
-        return None
+    if name == "info.json" or name.endswith(".stats.json") or name.startswith("."):
+        return None  # of hidden ones macOS makes a `._NAME` beside every file on foreign disks
     value = _parsed(path)
     if _is_foreign(value):
         return None

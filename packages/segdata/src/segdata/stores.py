@@ -8,6 +8,7 @@ raised as an OSError, as a disk would.
 import fnmatch
 import io
 import os
+import re
 import shutil
 import tempfile
 import zlib
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from segdata.errors import SegdataError
 
+URL = re.compile(r"[^/\\]{2,}://")
 READ_AHEAD = 4 << 20  # bytes that are asked for at a time
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 
@@ -41,8 +43,8 @@ def place(text: str | Path) -> Path:
 
 
 def is_url(text: object) -> bool:
-    """Whether it is a URL and not a local path."""
-    return "://" in str(text)
+    """Whether it is a URL and not a local path, such as C://data of Windows."""
+    return URL.match(str(text)) is not None
 
 
 class RemotePath(_Path):

@@ -4,6 +4,7 @@ Progress and errors go to stderr, results to stdout. Where stdout is no terminal
 of tab-separated fields and there is no progress.
 """
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
+COLOR = re.compile("^(#[0-9a-f]{6}) ")  # how a cell says that a square of it goes before
 SILENCE = 30.0  # seconds between two lines of progress where there is no terminal
 
 
@@ -116,16 +118,14 @@ def _is_number(cell: str) -> bool:
 
 
 def _plain(cell: str) -> str:
-    return cell.partition(" ")[2] if cell.startswith("#") else cell
+    return COLOR.sub("", cell, count=1)
 
 
 def _coloured(cell: str) -> "Text":
     from rich.text import Text
 
-    if not cell.startswith("#"):
-        return Text(cell)
-    color, _, text = cell.partition(" ")
-    return Text.assemble(("■ ", color), text)
+    match = COLOR.match(cell)
+    return Text.assemble(("■ ", match[1]), cell[match.end() :]) if match else Text(cell)
 
 
 @contextmanager

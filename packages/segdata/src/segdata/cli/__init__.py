@@ -4,7 +4,10 @@ A module for each command or family of commands; importing it registers them, in
 list, which is the order of `segdata --help`.
 """
 
-from segdata.cli import fetch, build, folder, verify, leaks, split, info, report, show, toy  # noqa: F401, I001 - in this order
+import sys
+from io import TextIOWrapper
+
+from segdata.cli import build, fetch, folder, info, leaks, report, show, split, toy, verify  # noqa: F401 - in this order
 from segdata.cli.app import app
 
 __all__ = ["app", "main"]
@@ -12,4 +15,7 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """The `segdata` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names may have letters that its encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="segdata")

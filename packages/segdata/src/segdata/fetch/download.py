@@ -7,14 +7,13 @@ round. Whatever has arrived stays in the `.part` for the next run.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Literal, Protocol
 
 import httpx
-from filelock import FileLock, Timeout
 
 from segdata import __version__
 from segdata.errors import OutputError, SegdataError, SourceError, UsageError
@@ -41,6 +40,7 @@ from segdata.fetch.transfer import (
     WrongFileError,
     transfer,
 )
+from segdata.locks import only_holder
 from segdata.terminal import human_bytes
 
 LONGEST_PAUSE = 60.0  # seconds between two rounds
@@ -359,22 +359,15 @@ def _alone(target: Path) -> Iterator[None]:
     Raises:
         OutputError: another fetch holds it, or the folder cannot be written.
     """
-    path = target.with_name(f".{target.name}.lock")
-    lock = FileLock(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise OutputError(
-            f"another fetch is bringing {target.name}",
-            where=target.parent,
-            advice="let it finish; a second one gains nothing",
-        ) from None
-    except OSError as error:
-        raise refusal(error, target) from error
-    try:
+    taken = OutputError(
+        f"another fetch is bringing {target.name}",
+        where=target.parent,
+        advice="let it finish; a second one gains nothing",
+    )
+    with ExitStack() as lock:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(only_holder(target.with_name(f".{target.name}.lock"), taken))
+        except OSError as error:
+            raise refusal(error, target) from error
         yield
-    finally:
-        lock.release()
-        if target.is_file():  # whoever locks the file from now on finds it whole
-            path.unlink(missing_ok=True)

@@ -136,7 +136,7 @@ class Part:
             self._open_file.close()
             self._file = None
             line = f"{self.digests['sha256']}  {name}\n"
-            self.target.with_name(name + SIDECAR).write_text(line, encoding="utf-8")
+            self.target.with_name(name + SIDECAR).write_text(line, encoding="utf-8", newline="\n")
             self.path.replace(self.target)
             self.state.unlink(missing_ok=True)
             self.target.with_name(name + REJECTED).unlink(missing_ok=True)

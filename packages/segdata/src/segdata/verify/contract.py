@@ -7,11 +7,12 @@ writes the files, so that a change on one side alone is found.
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+T = TypeVar("T")
 FORMAT = "segdata/1"
 KEY = re.compile(r"[A-Za-z0-9_-]+")
 KEY_BYTES = 90
@@ -244,7 +245,7 @@ def parse_manifest(data: bytes) -> Manifest:
     Raises:
         ValueError: it is no JSON, lacks a field, or a field has another type.
     """
-    manifest = msgspec.json.decode(data, type=Manifest)
+    manifest = _decoded(data, Manifest)
     if manifest.labels.policy == "folder":
         _check_folder(manifest)
     return manifest
@@ -269,7 +270,7 @@ def parse_sidecar(data: bytes) -> Sidecar:
     Raises:
         ValueError: it is no JSON, lacks a field, or a field has another type.
     """
-    return msgspec.json.decode(data, type=Sidecar)
+    return _decoded(data, Sidecar)
 
 
 def parse_sample(data: bytes) -> Sample:
@@ -278,7 +279,7 @@ def parse_sample(data: bytes) -> Sample:
     Raises:
         ValueError: it is no JSON, or its fields or their types are others.
     """
-    sample = msgspec.json.decode(data, type=Sample)
+    sample = _decoded(data, Sample)
     names = _names_in_order(data)
     if names != sorted(set(names)):
         raise ValueError(f"its fields are not sorted, each once: {', '.join(names)}")
@@ -296,4 +297,11 @@ def parse_object(data: bytes) -> Mapping[str, Any]:
     Raises:
         ValueError: it is no JSON, or no object.
     """
-    return msgspec.json.decode(data, type=dict[str, Any])
+    return _decoded(data, dict[str, Any])
+
+
+def _decoded(data: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except RecursionError as error:
+        raise ValueError(f"it is nested too deeply: {error}") from error
