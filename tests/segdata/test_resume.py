@@ -57,6 +57,29 @@ if __name__ == "__main__":
 """
 """The command with several workers, ended when the first shard is done and others are not."""
 
+ENDED_AT_START = """
+import os, signal, sys
+from multiprocessing import util
+
+def started(*arguments):
+    global count
+    pid = start(*arguments)
+    count += 1
+    print(pid, flush=True)
+    if count == moment:
+        os.kill(0 if whole_group else os.getpid(), number)
+    return pid
+
+if __name__ == "__main__":
+    number = getattr(signal, sys.argv.pop(1))
+    whole_group = sys.argv.pop(1) == "group"
+    moment, count = int(sys.argv.pop(1)), 0
+    start, util.spawnv_passfds = util.spawnv_passfds, started
+    from segdata.__main__ import main
+    main()
+"""
+"""The command, told to end while its n-th process starts; the first one counts semaphores."""
+
 
 def arguments(data: Path, out: Path, workers: int = 1) -> list[str]:
     """A build in six shards."""
@@ -165,6 +188,18 @@ def alive(pid: int) -> bool:
         return False
 
 
+def surviving(pids: list[int]) -> list[int]:
+    """Those of some processes that do not end within a good while; they are then killed."""
+    for _ in range(600):
+        if not any(alive(pid) for pid in pids):
+            break
+        time.sleep(0.05)
+    left = [pid for pid in pids if alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return left
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_workers_end_with_their_parent(
@@ -184,14 +219,39 @@ def test_workers_end_with_their_parent(
     assert said == ("" if how == "kill" else INTERRUPTED)
     workers = [int(pid) for pid in stdout.split()]
     assert len(workers) == 2
-    for _ in range(600):
-        if not any(alive(pid) for pid in workers):
-            break
-        time.sleep(0.05)
-    left = [pid for pid in workers if alive(pid)]
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    assert not left
+    assert not surviving(workers)
+    check_resumed(segdata, small, out, whole, read_tree)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+@pytest.mark.parametrize(
+    ("name", "whom", "moment"),
+    [
+        ("SIGINT", "group", 1),
+        ("SIGINT", "group", 2),
+        ("SIGINT", "parent", 3),
+        ("SIGTERM", "group", 3),
+        ("SIGHUP", "group", 2),
+    ],
+)
+def test_signals_while_workers_start(
+    segdata: "Command",
+    small: Path,
+    tmp_path: Path,
+    whole: dict[str, bytes],
+    read_tree: Tree,
+    name: str,
+    whom: str,
+    moment: int,
+) -> None:
+    """A signal that meets workers half ready ends the build as any other: quietly, and wholly."""
+    out = tmp_path / "out"
+    code, stdout, stderr = ended(
+        ENDED_AT_START, name, whom, str(moment), data=small, out=out, workers=2
+    )
+    assert (code, stderr) == (128 + getattr(signal, name), INTERRUPTED)
+    assert not surviving([int(pid) for pid in stdout.split()])
+    assert not list(out.glob("*.partial"))
     check_resumed(segdata, small, out, whole, read_tree)
 
 

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from itertools import islice
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
+from types import FrameType
 from typing import Any, Protocol, TypeVar
 
+from segdata import interruption
 from segdata.errors import SegdataError
 
 Task = TypeVar("Task")
@@ -30,10 +32,14 @@ class StoppedError(Exception):
 
 
 class _Shared:
-    """What parent and workers share: finished items, and whether to stop."""
+    """What parent and workers share: finished items, and whether to stop.
+
+    In a worker also whether it is within a task.
+    """
 
     counter: "Synchronized[int] | None" = None
     stop: Event | None = None
+    busy = False
 
 
 class _Thread(threading.local):
@@ -97,7 +103,14 @@ def run(
     elif workers <= 1:
         yield from _run_here(function, tasks, progress)
     else:
-        yield from _drained(_LocalPool(workers), function, tasks, progress)
+        # An interrupt within the pool's making would leave workers that nobody stops.
+        with interruption.postponed() as deliver:
+
+            def report(done: int) -> None:
+                deliver()
+                progress(done)
+
+            yield from _drained(_LocalPool(workers), function, tasks, report)
 
 
 @contextmanager
@@ -181,13 +194,15 @@ class _LocalPool:
     def __init__(self, workers: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.workers = workers
-        self.counter, self.stop = context.Value("q", 0), context.Event()
+        with interruption.blocked():  # here Python starts a process that keeps books of semaphores
+            self.counter, self.stop = context.Value("q", 0), context.Event()
         arguments = (self.counter, self.stop)
         self.executor = ProcessPoolExecutor(workers, context, _start_worker, arguments)
 
     def submit(self, function: Callable[[Task], Result], task: Task) -> "Future[Result]":
-        with _told_death():
-            return self.executor.submit(function, task)
+        # This is what starts workers; a signal to the whole group must not meet them half ready.
+        with _told_death(), interruption.blocked():
+            return self.executor.submit(_work, function, task)
 
     def size(self) -> int:
         return self.workers
@@ -218,8 +233,29 @@ def _told_death() -> Iterator[None]:
 
 def _start_worker(counter: "Synchronized[int]", stop: Event) -> None:
     _Shared.counter, _Shared.stop = counter, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops us
+    interruption.ignore()  # they reach the parent, too, which stops us
+    signal.signal(signal.SIGTERM, _end_worker)  # but this is also how a pool ends its workers
+    interruption.unblock()
     threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _end_worker(number: int, _: FrameType | None) -> None:
+    if _Shared.busy:
+        raise SystemExit(interruption.SIGNALLED + number)
+    os._exit(interruption.SIGNALLED + number)
+
+
+def _work(function: Callable[[Task], Result], task: Task) -> Result:
+    """Run a task in a worker, unless everything is to stop."""
+    if _Shared.stop is not None and _Shared.stop.is_set():
+        raise StoppedError
+    _Shared.busy = True
+    try:
+        return function(task)
+    except SystemExit as error:  # the pool would take it for a result, and wait for the next task
+        os._exit(error.code if isinstance(error.code, int) else 1)
+    finally:
+        _Shared.busy = False
 
 
 def _follow_parent() -> None:

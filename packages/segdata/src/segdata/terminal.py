@@ -8,10 +8,11 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from segdata.errors import SegdataError
+from segdata.interruption import exit_code
 from segdata.stores import StoreError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.text import Text
 
-INTERRUPTED = 130  # as shells report a process that Ctrl-C ended
 COLOR = re.compile("^(#[0-9a-f]{6}) ")  # how a cell says that a square of it goes before
 SILENCE = 30.0  # seconds between two lines of progress where there is no terminal
 
@@ -29,7 +29,7 @@ def told_errors(on_interrupt: str) -> Iterator[None]:
     """Tell a user's error in a few lines instead of a traceback, and end with its exit code.
 
     Args:
-        on_interrupt: what Ctrl-C leaves behind and how to go on.
+        on_interrupt: what Ctrl-C, or another signal to end, leaves behind and how to go on.
     """
     try:
         yield
@@ -39,9 +39,10 @@ def told_errors(on_interrupt: str) -> Iterator[None]:
     except StoreError as error:
         print_error(_unreachable(error))
         raise SystemExit(SegdataError.exit_code) from None
-    except KeyboardInterrupt:
-        print(f"interrupted: {on_interrupt}", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        with suppress(OSError):  # a closed terminal takes no words
+            print(f"interrupted: {on_interrupt}", file=sys.stderr)
+        raise SystemExit(exit_code(error)) from None
 
 
 def _unreachable(error: StoreError) -> SegdataError:
