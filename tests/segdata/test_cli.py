@@ -24,11 +24,11 @@ OPTIONS = {
     "build-coco": [*BUILD, "--labels", "--min-area", "--void-border"],
     "build-folder": [
         *(o for o in BUILD if o not in ("--data", "--year", "--strict")),
-        *("images", "masks", "--masks-as", "--name", "--image-suffix", "--mask-suffix"),
+        *("IMAGES", "MASKS", "--masks-as", "--name", "--image-suffix", "--mask-suffix"),
         *("--unpaired", "--val-list", "--val-share", "--group"),
     ],
     "fetch": [
-        "names...",
+        "NAMES",
         "--data",
         "--split",
         "--mirror",
@@ -40,10 +40,10 @@ OPTIONS = {
         "--retries",
     ],
     "toy": ["--out", "--images", "--seed"],
-    "verify-masks": ["shards", "--data", "--sbd", "--folder", "--json", "--workers"],
-    "check-leaks": ["shards...", "--train", "--val", "--out", "--json", "--workers"],
+    "verify-masks": ["SHARDS", "--data", "--sbd", "--folder", "--json", "--workers"],
+    "check-leaks": ["SHARDS", "--train", "--val", "--out", "--json", "--workers"],
     "split": [
-        "shards",
+        "SHARDS",
         "--name",
         "--share",
         "--seed",
@@ -56,9 +56,9 @@ OPTIONS = {
         "--remove",
         "--workers",
     ],
-    "show": ["shards", "keys...", "--out", "--count"],
-    "info": ["shards", "--json"],
-    "report": ["shards", "--out", "-o", "--pictures"],
+    "show": ["SHARDS", "KEYS", "--out", "--count"],
+    "info": ["SHARDS", "--json"],
+    "report": ["SHARDS", "--out", "-o", "--pictures"],
 }
 
 
@@ -94,7 +94,8 @@ def test_help_is_complete(
         ["build-coco", "--on-error=ignore"],
         ["build-coco", "--classes=cat,dgo"],
         ["build-voc", "--classes="],
-        ["show"],
+        ["show", "--count=0"],
+        ["verify-masks", "--level=deep"],
         ["split", "shards"],
         ["split", "shards", "--name", "dev", "--share", "1"],
         ["split", "shards", "--name", "dev", "--group", "("],

@@ -159,11 +159,13 @@ def test_plain_images_leak_only_as_equal_files(
     black, white = (encoded(Image.new("RGB", (60, 40), c), {}) for c in ("black", "white"))
     dark = encoded(Image.new("RGB", (60, 44), (9, 9, 9)), {})
     voc_shards(make, segdata, tmp_path, train=[black, white], val=[dark, white])
-    report = tmp_path / "report.json"
+    report = tmp_path / "new" / "report.json"
     done = segdata("check-leaks", tmp_path / "shards", "--json", report, "--workers", 1)
     keys = ("voc2012_2008_000001", "voc2012_2009_000001")
     assert found(report) == {("leak", "same-bytes", *keys)}
     assert "0 pairs compared by looks, 4 too plain for it" in done.stdout
+    printed = segdata("check-leaks", tmp_path / "shards", "--json", "-", "--workers", 1)
+    assert (printed.code, printed.stdout) == (1, report.read_text(encoding="utf-8"))
 
 
 def test_ids_across_directories(segdata: "Command", small: Path, tmp_path: Path) -> None:

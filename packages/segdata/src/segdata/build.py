@@ -14,10 +14,10 @@ from typing import Any
 
 from segdata import card, engine, locks, neighbours, shards
 from segdata.classes import IGNORE
+from segdata.engine import Progress
 from segdata.errors import SourceError
 from segdata.plan import (
     BuildOptions,
-    Progress,
     SplitPlan,
     made_with,
     plan_split,

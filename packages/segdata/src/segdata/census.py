@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segdata import shards, stored
+from segdata.engine import Progress
 from segdata.errors import ShardsError
-from segdata.plan import Progress
 
 UNUSABLE = (ValueError, IndexError, OverflowError, RecursionError)  # facts
 STEP = 500  # samples between two reports of progress

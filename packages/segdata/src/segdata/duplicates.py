@@ -7,7 +7,7 @@ docs/commands/check-leaks.md.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from segdata import alignment, engine, fingerprints
 from segdata.catalog import Photo, Shard, photos_of
+from segdata.engine import Progress
 from segdata.errors import ShardsError
 from segdata.images import UNDECODABLE
 from segdata.stored import CHECK
@@ -28,8 +29,6 @@ PART = 512  # candidates of one task
 MANY = 64  # equal plain images of which no longer every pair is named
 
 Kind = Literal["same-id", "same-photo", "mirrored", "same-bytes"]
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many items are done, and of how many."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from segdata.errors import SegdataError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many items are done, and of how many."""
 MOST_ON_WINDOWS = 61  # processes that its wait function can wait for
 POLL = 0.1  # seconds between two looks at the progress
 

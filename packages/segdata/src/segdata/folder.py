@@ -17,10 +17,9 @@ from segdata.division import Division, SplitRule
 from segdata.errors import SampleError, SourceError, UsageError
 from segdata.images import UNDECODABLE, BrokenImageError, is_jpeg_name, measure
 from segdata.labelmap import LabelMap
-from segdata.labels import Region
 from segdata.maskfiles import MasksAs, read_mask
 from segdata.pairs import Pair, Pairing, find_pairs, refuse_unpaired
-from segdata.samples import Loaded, Source, SourceFile, Split, read
+from segdata.samples import Drawn, Loaded, Source, SourceFile, Split, read
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 NAME_LENGTH = 40
@@ -31,7 +30,7 @@ TURNED = (5, 6, 7, 8)  # orientations that swap height and width
 
 
 @dataclass(frozen=True, slots=True)
-class FolderSample:
+class FolderSample(Drawn):
     """One image and its mask.
 
     Attributes:
@@ -47,18 +46,9 @@ class FolderSample:
     masks_as: MasksAs
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Unknown until the mask is read."""
-        return 0, 0
-
-    @property
     def fingerprint(self) -> str:
         """Names and sizes of both files."""
         return f"{self.names[0]} {self.image.size} {self.names[1]} {self.mask.size}"
-
-    def regions(self) -> tuple[Region, ...]:
-        """None: there are masks."""
-        return ()
 
     def load(self) -> Loaded:
         """Read the image and the mask, its values checked and translated."""

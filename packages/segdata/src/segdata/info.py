@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from segdata import balance, provenance
 from segdata.census import SplitCensus, take_census
-from segdata.plan import Progress
-from segdata.tables import Table
+from segdata.engine import Progress
+from segdata.tables import Table, class_cell, subsets_tables
 from segdata.terminal import human_bytes
 
 FORMAT = "segdata-info/1"
@@ -124,20 +124,13 @@ def info_tables(info: Mapping[str, Any]) -> Iterator[Table]:
     splits = [(d, name, s) for d in info["datasets"] for name, s in d["splits"].items()]
     yield _split_table(splits)
     yield from (_made_table(dataset) for dataset in info["datasets"])
-    views = [
+    yield from subsets_tables(
         [
-            f"{d['dataset']} {name}",
-            v["split"],
-            f"{v['samples']:,}",
-            f"{v['official']:,}"
-            if v["official"]
-            else "",  # nobody published a hold-out of one's own
+            (f"{d['dataset']} {name}", view["split"], view["samples"], view["official"])
+            for d in info["datasets"]
+            for name, view in d["views"].items()
         ]
-        for d in info["datasets"]
-        for name, v in d["views"].items()
-    ]
-    if views:
-        yield "Named subsets", ["subset", "of split", "images", "official"], views
+    )
     yield from (_class_table(info, dataset) for dataset in info["datasets"])
     yield _weight_table(info)
     yield _floor_table(info, splits)
@@ -184,7 +177,7 @@ def _class_table(info: Mapping[str, Any], dataset: Mapping[str, Any]) -> Table:
     splits = dataset["splits"]
     rows = [
         [
-            _class_cell(row),
+            class_cell(row),
             *(
                 cell
                 for split in splits.values()
@@ -206,7 +199,7 @@ def _weight_table(info: Mapping[str, Any]) -> Table:
     weights = info["together"][split]["weights"]
     rows = [
         [
-            _class_cell(row),
+            class_cell(row),
             f"{weights['median_frequency'][row['id']]:.4f}",
             f"{weights['inverse_log'][row['id']]:.4f}",
         ]
@@ -234,11 +227,6 @@ def _floor_table(info: Mapping[str, Any], splits: Splits) -> Table:
     columns = ["split", "loss of equal scores", "loss of class prior"]
     columns += ["background's accuracy", "background's mean IoU", "classes"]
     return "Floors: equal scores, the class prior, background everywhere", columns, rows
-
-
-def _class_cell(row: Mapping[str, Any]) -> str:
-    red, green, blue = row["color"]
-    return f"#{red:02x}{green:02x}{blue:02x} {row['id']} {row['name']}"
 
 
 def percent(part: float, whole: float) -> str:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from segdata import shards
 from segdata.catalog import Photo, shards_of
-from segdata.duplicates import Duplicate, Progress, Search, find_duplicates, read_catalogue
+from segdata.duplicates import Duplicate, Search, find_duplicates, read_catalogue
+from segdata.engine import Progress
 from segdata.errors import UsageError
 
 Level = Literal["leak", "warning", "note"]

@@ -7,7 +7,7 @@ how a resumed build knows what is done, and refuses to mix.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from typing import Any
 
 from segdata import engine, shards
 from segdata.classes import ClassSet
+from segdata.engine import Progress
 from segdata.errors import OutputError, SampleError, SourceError
 from segdata.images import RESAMPLING
 from segdata.labels import LabelPolicy
@@ -25,9 +26,6 @@ from segdata.stamps import Stamp, stamps
 
 MASKS = ("voc", "folder")  # policies of sources that hold masks, so nothing is painted
 CHUNK = 100  # samples of one task when masks are painted to choose images
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many items are done, and of how many."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 
 from segdata import pictures, provenance
 from segdata.census import SplitCensus, take_census
+from segdata.engine import Progress
 from segdata.info import info_of, percent
-from segdata.plan import Progress
 from segdata.shards import SIZE_BINS
 from segdata.terminal import human_bytes
 

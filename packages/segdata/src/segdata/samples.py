@@ -85,6 +85,21 @@ class Sample(Protocol):
         """
 
 
+class Drawn:
+    """A sample of a source that holds masks: nothing is known of it until its mask is read."""
+
+    __slots__ = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Unknown."""
+        return 0, 0
+
+    def regions(self) -> tuple[Region, ...]:
+        """None."""
+        return ()
+
+
 @dataclass(frozen=True)
 class Split:
     """The samples of one physical split of a source.

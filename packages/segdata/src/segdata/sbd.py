@@ -16,8 +16,7 @@ from segdata import matlab
 from segdata.archive import BROKEN, Archive, Member, open_archive
 from segdata.classes import VOC_NAMES, ClassSet
 from segdata.errors import SampleError, SourceError
-from segdata.labels import Region
-from segdata.samples import Loaded, SourceFile, listed_files, read
+from segdata.samples import Drawn, Loaded, SourceFile, listed_files, read
 
 ROOT = "benchmark_RELEASE/dataset"
 ROOTS = (f"{ROOT}/", "dataset/", "")  # where the lists may lie in an archive or a folder
@@ -33,7 +32,7 @@ RESTORE = "restore the official file, or leave the sample out with --on-error sk
 
 
 @dataclass(frozen=True, slots=True)
-class SbdSample:
+class SbdSample(Drawn):
     """One SBD image and its mask.
 
     Attributes:
@@ -47,18 +46,9 @@ class SbdSample:
     table: bytes
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Unknown until the mask is read."""
-        return 0, 0
-
-    @property
     def fingerprint(self) -> str:
         """Names and sizes of both files; SBD's own mask is another than VOC's."""
         return f"sbd {self.source_id} {self.image.size} {self.mask.size}"
-
-    def regions(self) -> tuple[Region, ...]:
-        """None: SBD's `cls` holds masks."""
-        return ()
 
     def load(self) -> Loaded:
         """Read the image and the mask, ids checked and translated."""

@@ -16,18 +16,18 @@ from typing import Any
 from segdata import fingerprints, locks, shards
 from segdata.build import write_descriptions
 from segdata.catalog import Photo, shards_of
-from segdata.duplicates import Progress, find_duplicates, read_catalogue
+from segdata.duplicates import find_duplicates, read_catalogue
+from segdata.engine import Progress
 from segdata.errors import OutputError, UsageError
 from segdata.holdouts import hold_out
 from segdata.neighbours import family
+from segdata.tables import Table, class_cell
 
 PARTS = ("train", "val")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 RESERVED = ("voc", "sbd", "coco")  # `voc-train` is a published split's name
 
 Manifests = Mapping[str, dict[str, Any]]
-Table = tuple[str, list[str], list[list[str]]]
-"""Title, columns, rows."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Division:
 
     def _rows(self, counted: Any) -> Iterator[list[str]]:  # noqa: ANN401 - one of the two below
         learnt, judged = (Counter(counted(part)) for part in (self.learnt, self.judged))
-        names = {row["id"]: f"{row['id']} {row['name']}" for row in self.classes}
+        names = {row["id"]: class_cell(row) for row in self.classes}
         for item in sorted({*learnt, *judged}):
             share = f"{100 * judged[item] / (learnt[item] + judged[item]):.1f} %"
             yield [

@@ -6,6 +6,8 @@ from typing import Any
 
 from segdata.terminal import human_bytes
 
+Subset = tuple[str, str, int, int]
+"""Name, physical split, samples, and samples of the published one; 0 for a user's own."""
 Table = tuple[str, list[str], list[list[str]]]
 """Title, columns, rows."""
 
@@ -17,8 +19,11 @@ def build_tables(manifest: Mapping[str, Any], out: Path) -> Iterator[Table]:
     left_out = list(_left_out(manifest["splits"]))
     if left_out:
         yield "Left out", ["why", "split", "images"], left_out
-    if manifest["views"]:
-        yield _views(manifest["views"])
+    views = [
+        (name, view["split"], len(view["keys"]), view["official"])
+        for name, view in sorted(manifest["views"].items())
+    ]
+    yield from subsets_tables(views)
     yield _classes(manifest)
 
 
@@ -48,12 +53,20 @@ def _left_out(splits: Mapping[str, Any]) -> Iterator[list[str]]:
             yield [reason, name, f"{entry['count']:,}"]
 
 
-def _views(views: Mapping[str, Any]) -> Table:
+def subsets_tables(subsets: Sequence[Subset]) -> Iterator[Table]:
+    """The named subsets, where there are any."""
     rows = [
-        [name, view["split"], f"{len(view['keys']):,}", f"{view['official']:,}"]
-        for name, view in sorted(views.items())
+        [name, split, f"{samples:,}", f"{official:,}" if official else ""]
+        for name, split, samples, official in subsets
     ]
-    return "Named subsets", ["subset", "of split", "images", "official"], rows
+    if rows:
+        yield "Named subsets", ["subset", "of split", "images", "official"], rows
+
+
+def class_cell(row: Mapping[str, Any]) -> str:
+    """Colour, id and name of a class of a manifest."""
+    red, green, blue = row["color"]
+    return f"#{red:02x}{green:02x}{blue:02x} {row['id']} {row['name']}"
 
 
 def _classes(manifest: Mapping[str, Any]) -> Table:
@@ -61,8 +74,7 @@ def _classes(manifest: Mapping[str, Any]) -> Table:
     columns = ["class", *(f"{name} {what}" for name in splits for what in ("images", "pixels"))]
     rows = []
     for row in manifest["classes"]:
-        red, green, blue = row["color"]
-        cells = [f"#{red:02x}{green:02x}{blue:02x} {row['id']} {row['name']}"]
+        cells = [class_cell(row)]
         for split in splits.values():
             cells += _class_cells(split, row["id"])
         rows.append(cells)

@@ -83,6 +83,11 @@ def print_line(text: str, style: str = "") -> None:
     Console(highlight=False).print(Text(text, style=style), soft_wrap=True)
 
 
+def print_verdict(text: str, *, ok: bool) -> None:
+    """The line that a check ends with, on stdout."""
+    print_line(text, "bold green" if ok else "bold red")
+
+
 def print_fields(*fields: object) -> None:
     """One line of tab-separated fields, on a terminal too: addresses must not be wrapped."""
     print(*fields, sep="\t")

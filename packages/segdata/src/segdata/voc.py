@@ -20,8 +20,9 @@ from segdata.archive import Archive, Member, locate, open_archive
 from segdata.classes import VOC_NAMES, ClassSet
 from segdata.errors import SampleError, SourceError
 from segdata.images import UNDECODABLE
-from segdata.labels import IGNORE, Region
+from segdata.labels import IGNORE
 from segdata.samples import (
+    Drawn,
     Loaded,
     Source,
     SourceFile,
@@ -42,7 +43,7 @@ MARKER = "SYNTHETIC.txt"  # generated archives hold it beside JPEGImages
 
 
 @dataclass(frozen=True, slots=True)
-class VocSample:
+class VocSample(Drawn):
     """One VOC image and its mask.
 
     Attributes:
@@ -57,18 +58,9 @@ class VocSample:
     table: bytes
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Unknown until the mask is read."""
-        return 0, 0
-
-    @property
     def fingerprint(self) -> str:
         """Names and sizes of both files."""
         return f"{self.source_id} {self.image.size} {self.mask.size}"
-
-    def regions(self) -> tuple[Region, ...]:
-        """None: VOC holds masks."""
-        return ()
 
     def load(self) -> Loaded:
         """Read the image and the mask, ids checked and translated."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segdata.cli.app import app
-from segdata.cli.options import RUNNING, SOURCE, Splits
+from segdata.cli.options import RESULT, RUNNING, SOURCE, Splits
 
 if TYPE_CHECKING:
     from segdata.fetch.download import Fetched
     from segdata.fetch.plan import Planned
 
 GO_ON = "what has arrived is kept as .part files; the same command goes on from there"
-CHECKING, FROM = "Checking", "Where from"
+CHECKS = "Checks"
 
 
 class DataSet(StrEnum):
@@ -35,9 +35,9 @@ class DataSet(StrEnum):
     "[bold]segdata fetch coco2017 --dry-run[/]   sizes, addresses and free disk, no download"
 )
 def fetch(
-    names: Annotated[list[DataSet], typer.Argument(help="The data sets.")],
+    names: Annotated[list[DataSet], typer.Argument(metavar="NAMES", help="The data sets.")],
     data: Annotated[
-        Path, typer.Option(help="Folder for the archives.", rich_help_panel=SOURCE)
+        Path, typer.Option(help="Folder for the archives.", rich_help_panel=RESULT)
     ] = Path("data"),
     split: Annotated[
         Splits,
@@ -52,7 +52,7 @@ def fetch(
         typer.Option(
             help="An address to try first: of a file, or of a folder that holds the files. May be "
             "given several times.",
-            rich_help_panel=FROM,
+            rich_help_panel=SOURCE,
         ),
     ] = None,
     checksum: Annotated[
@@ -61,7 +61,7 @@ def fetch(
             help="Another sum than the published one, for a mirror's own file: "
             "\\[NAME=]md5:…, sha1:…, sha256:… or sha512:…; 'archive' takes whatever is whole by "
             "the archive's own sums.",
-            rich_help_panel=CHECKING,
+            rich_help_panel=CHECKS,
         ),
     ] = None,
     check: Annotated[
@@ -70,7 +70,7 @@ def fetch(
             "--check",
             help="Read files that are there already and compare their checksums; without it, "
             "their size.",
-            rich_help_panel=CHECKING,
+            rich_help_panel=CHECKS,
         ),
     ] = False,
     dry_run: Annotated[

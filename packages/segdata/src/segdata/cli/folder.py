@@ -11,6 +11,7 @@ from segdata.cli.options import (
     LABELS,
     RESUME,
     SOURCE,
+    SPLIT,
     EngineName,
     Failure,
     Limit,
@@ -26,8 +27,6 @@ from segdata.cli.options import (
     Workers,
 )
 
-SPLITTING = "Train and val, where no folders train/ and val/ say it"
-
 
 @app.command(
     epilog="[bold]segdata build-folder leaves/images leaves/masks --classes leaves.txt[/]\n\n"
@@ -39,9 +38,14 @@ SPLITTING = "Train and val, where no folders train/ and val/ say it"
     '[bold]colors = \\["#804080"][/]',
 )
 def build_folder(
-    images: Annotated[Path, typer.Argument(help="Folder, zip or tar of the images.")],
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="Folder, zip or tar of the images.")
+    ],
     masks: Annotated[
-        Path, typer.Argument(help="Folder, zip or tar of the masks, under the same names.")
+        Path,
+        typer.Argument(
+            metavar="MASKS", help="Folder, zip or tar of the masks, under the same names."
+        ),
     ],
     classes: Annotated[
         str,
@@ -95,15 +99,16 @@ def build_folder(
     split: Annotated[
         Splits,
         typer.Option(
-            help="Build one split alone: all images, or those of its folder.",
-            rich_help_panel=SPLITTING,
+            help="Build one split alone: all images, or those of its folder train/ or val/.",
+            rich_help_panel=SPLIT,
         ),
     ] = "both",
     val_list: Annotated[
         Path | None,
         typer.Option(
-            help="File of the images of val, a name a line; the rest is train.",
-            rich_help_panel=SPLITTING,
+            help="Without such folders: file of the images of val, a name a line; the rest is "
+            "train.",
+            rich_help_panel=SPLIT,
         ),
     ] = None,
     val_share: Annotated[
@@ -111,9 +116,10 @@ def build_folder(
         typer.Option(
             min=0,
             max=1,
-            help="Hold out this share as val, chosen by --seed.",
+            help="Without such folders: hold out this share of the images as val, chosen by "
+            "--seed.",
             show_default="0.1",
-            rich_help_panel=SPLITTING,
+            rich_help_panel=SPLIT,
         ),
     ] = None,
     group: Annotated[
@@ -123,7 +129,7 @@ def build_folder(
             help="Hold out whole groups, such as videos or patients: the first pair of "
             "parentheses matches the group's name in an image's path.",
             show_default=False,
-            rich_help_panel=SPLITTING,
+            rich_help_panel=SPLIT,
         ),
     ] = "",
     size: Size = 512,

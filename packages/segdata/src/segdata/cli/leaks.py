@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from segdata.cli.app import app
-from segdata.cli.options import Workers
-
-SETS = "What is held against what"
+from segdata.cli.options import RESULT, SPLIT, JsonFile, Workers
+from segdata.cli.results import write_json
 
 
 @app.command(
@@ -19,30 +18,33 @@ SETS = "What is held against what"
 def check_leaks(
     shards: Annotated[
         list[Path] | None,
-        typer.Argument(help="Shards directories.", show_default="shards"),
+        typer.Argument(metavar="SHARDS", help="Shards directories.", show_default="shards"),
     ] = None,
     train: Annotated[
         list[str] | None,
         typer.Option(
-            help="Split or view that is learnt from; may be given several times.",
+            help="Split or subset that is learnt from; may be given several times.",
             show_default="train, and the train part of every hold-out",
-            rich_help_panel=SETS,
+            rich_help_panel=SPLIT,
         ),
     ] = None,
     val: Annotated[
         list[str] | None,
         typer.Option(
-            help="Split or view that is judged by; may be given several times.",
+            help="Split or subset that is judged by; may be given several times.",
             show_default="val, and the val part of every hold-out",
-            rich_help_panel=SETS,
+            rich_help_panel=SPLIT,
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for pictures of the pairs, side by side.")
+        Path | None,
+        typer.Option(
+            help="Folder for pictures of the pairs, side by side.",
+            show_default="no pictures",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the report to this file too.")
-    ] = None,
+    json_file: JsonFile = None,
     workers: Workers = 0,
 ) -> None:
     """Find photos that stand both in train and in val, by their ids and by how they look.
@@ -56,21 +58,19 @@ def check_leaks(
     with terminal.told_errors("nothing was changed"):
         from segdata.engine import default_workers
         from segdata.leaks import check_leaks as check
-        from segdata.shards import explained, write_file
 
         folders = shards or [Path("shards")]
         with terminal.progress_bar() as progress:
             done = check(folders, train or [], val or [], workers or default_workers(), progress)
-        if json_file:
-            with explained(json_file.parent):
-                write_file(json_file, done.report.to_json())
-        for line in done.report.lines():
-            terminal.print_line(line)
+        pictures: list[Path] = []
         if out:
             from segdata.leak_pictures import draw_pairs
 
-            for path in draw_pairs(done.report.findings, done.photos, out)[-1:]:
+            pictures = draw_pairs(done.report.findings, done.photos, out)
+        if not write_json(json_file, done.report.to_json()):
+            for line in done.report.lines():
+                terminal.print_line(line)
+            for path in pictures[-1:]:
                 terminal.print_line(f"pictures: {path}")
-        style = "bold green" if done.report.ok else "bold red"
-        terminal.print_line(done.report.summary, style)
+            terminal.print_verdict(done.report.summary, ok=done.report.ok)
         raise typer.Exit(0 if done.report.ok else 1)

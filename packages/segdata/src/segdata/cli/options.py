@@ -12,7 +12,8 @@ OnError = Literal["fail", "skip"]
 
 RESUME = "finished shards are kept; the same command goes on from there"
 PLACE = "<path or URL>"
-SOURCE, LABELS, IMAGES, SHARDS, RUNNING = "Source", "Labels", "Images", "Shards", "Running"
+SOURCE, SPLIT, LABELS, IMAGES = "Source", "Train and val", "Labels", "Images"
+SHARDS, RESULT, RUNNING = "Shards", "Result", "Running"
 
 Data = Annotated[
     Path,
@@ -26,6 +27,15 @@ Data = Annotated[
 ShardsDirectory = Annotated[
     Path,
     typer.Argument(parser=place, metavar="SHARDS", help="The shards directory, or its URL."),
+]
+JsonFile = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the result to this file as JSON, too; - prints it so instead of as text.",
+        rich_help_panel=RESULT,
+    ),
 ]
 SplitOption = Annotated[Splits, typer.Option(help="Splits to build.", rich_help_panel=SOURCE)]
 Limit = Annotated[
@@ -106,7 +116,7 @@ Workers = Annotated[
     int,
     typer.Option(
         min=0,
-        help="Processes; 0 is one for each processor. Any number gives the same bytes.",
+        help="Processes; 0 is one for each processor. Any number gives the same result.",
         rich_help_panel=RUNNING,
     ),
 ]

@@ -7,6 +7,7 @@ import typer
 
 from segdata.cli.app import app
 from segdata.cli.options import ShardsDirectory
+from segdata.cli.results import write_result
 
 
 @app.command(
@@ -32,11 +33,8 @@ def report(
 
     with terminal.told_errors("no page was written"):
         from segdata.report import report_page
-        from segdata.shards import explained, write_file
 
         with terminal.progress_bar() as progress:
             page = report_page(shards, most, progress)
-        with explained(out, "the page"):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            write_file(out, page.encode())
+        write_result(out, page.encode(), "the page")
         terminal.print_line(str(out))

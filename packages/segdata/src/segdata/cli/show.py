@@ -11,12 +11,17 @@ from segdata.cli.options import ShardsDirectory
 
 @app.command(
     epilog="[bold]segdata show shards/ --out preview/[/]   some of each split\n\n"
-    "[bold]segdata show shards/ coco2017_000000000139 --out preview/[/]"
+    "[bold]segdata show shards/ coco2017_000000000139 --out preview/[/]   one sample"
 )
 def show(
-    shards: ShardsDirectory,
+    shards: ShardsDirectory = Path("shards"),
     keys: Annotated[
-        list[str] | None, typer.Argument(help="Samples to show.", show_default="some of each split")
+        list[str] | None,
+        typer.Argument(
+            metavar="KEYS",
+            help="Samples to show, behind the directory.",
+            show_default="some of each split",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("preview"),
     count: Annotated[

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from segdata.cli.app import app
-from segdata.cli.options import Workers
+from segdata.cli.options import RESULT, SPLIT, Workers
 
-WHAT, TOGETHER = "What is divided", "What stays together"
+GROUPS = "Groups"
 
 
 @app.command(
@@ -18,23 +18,33 @@ WHAT, TOGETHER = "What is divided", "What stays together"
     "\n\n[bold]segtrain eval runs/fcn8s --shards shards/ --split dev-val[/]   judge by it"
 )
 def split(
-    shards: Annotated[Path, typer.Argument(help="The shards directory.")],
     name: Annotated[
-        str, typer.Option(help="The two parts become the views NAME-train and NAME-val.")
+        str,
+        typer.Option(
+            help="The two parts become the subsets NAME-train and NAME-val.", rich_help_panel=SPLIT
+        ),
     ],
+    shards: Annotated[Path, typer.Argument(metavar="SHARDS", help="The shards directory.")] = Path(
+        "shards"
+    ),
     share: Annotated[
-        float, typer.Option(help="Share of the samples in NAME-val, between 0 and 1.")
+        float,
+        typer.Option(
+            help="Share of the samples in NAME-val, between 0 and 1.", rich_help_panel=SPLIT
+        ),
     ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Another seed, another choice.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Another seed, another choice.", rich_help_panel=SPLIT)
+    ] = 0,
     of: Annotated[
-        str, typer.Option(help="The split or view to divide.", rich_help_panel=WHAT)
+        str, typer.Option(help="The split or subset to divide.", rich_help_panel=SPLIT)
     ] = "train",
     dataset: Annotated[
         list[str] | None,
         typer.Option(
             help="Data set to divide; may be given several times.",
             show_default="all that have the split",
-            rich_help_panel=WHAT,
+            rich_help_panel=SPLIT,
         ),
     ] = None,
     group: Annotated[
@@ -43,7 +53,7 @@ def split(
             metavar="REGEX",
             help="Samples stay together whose source ids agree in the first group of this "
             "regular expression, or in what it matches where it has no group.",
-            rich_help_panel=TOGETHER,
+            rich_help_panel=GROUPS,
         ),
     ] = "",
     near_duplicates: Annotated[
@@ -51,21 +61,27 @@ def split(
         typer.Option(
             help="Keep copies of one photo together, which are found by looks as by "
             "`segdata check-leaks`. Samples of one id always stay together.",
-            rich_help_panel=TOGETHER,
+            rich_help_panel=GROUPS,
         ),
     ] = True,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Make a hold-out of this name anew.")
+        bool,
+        typer.Option(
+            "--replace", help="Make a hold-out of this name anew.", rich_help_panel=RESULT
+        ),
     ] = False,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Take the hold-out of this name out again.")
+        bool,
+        typer.Option(
+            "--remove", help="Take the hold-out of this name out again.", rich_help_panel=RESULT
+        ),
     ] = False,
     workers: Workers = 0,
 ) -> None:
-    """Divide a split into one part to train on and one to judge by, as two named views.
+    """Divide a split into one part to train on and one to judge by, as two named subsets.
 
-    The shards stay as they are: the views are lists of keys in the manifests. Equal options give
-    equal views, and what belongs together is never separated.
+    The shards stay as they are: a subset is a list of keys among the `views` of a manifest. Equal
+    options give equal subsets, and what belongs together is never separated.
     """
     from segdata import terminal
 

@@ -2,19 +2,21 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from segdata.cli.app import app
-from segdata.cli.options import PLACE, ShardsDirectory, Workers
+from segdata.cli.options import PLACE, RESULT, SOURCE, JsonFile, ShardsDirectory, Workers
+from segdata.cli.results import write_json
 from segdata.stores import place
 
 if TYPE_CHECKING:
     from segdata.verify import Report
     from segdata.verify.foreign import MasksReport
 
-LEVELS = ("integrity", "content")
+Level = Literal["integrity", "content"]
+MASKS = "Masks instead of shards"
 
 
 @app.command(
@@ -35,7 +37,9 @@ def verify_masks(
             parser=place,
             metavar=PLACE,
             help="Where the archives lie; every mask is then made again by a second "
-            "implementation and compared bit by bit. Default: data/, if it is there.",
+            "implementation and compared bit by bit.",
+            show_default="data, if it is there",
+            rich_help_panel=SOURCE,
         ),
     ] = None,
     sbd: Annotated[
@@ -44,56 +48,66 @@ def verify_masks(
             help="SBD's archive or folder, where shards were built with it and it does not lie in "
             "--data.",
             show_default="benchmark.tgz in --data",
+            rich_help_panel=SOURCE,
         ),
     ] = None,
     folder: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=IMAGES,MASKS",
-            help="Where a data set of build-folder came from, to compare it too; once for each.",
+            help="Where a data set of build-folder came from, to compare it too; may be given "
+            "several times.",
             show_default=False,
+            rich_help_panel=SOURCE,
         ),
     ] = None,
     level: Annotated[
-        str,
+        Level | None,
         typer.Option(
-            help="integrity: the shards alone; content: every mask against its source too. "
-            "Default: content where the source is there.",
+            help="integrity: the shards alone; content: every mask against its source too.",
+            show_default="content, if the source is there",
+            rich_help_panel=SOURCE,
         ),
-    ] = "",
+    ] = None,
     masks: Annotated[
         Path | None,
         typer.Option(
             help="Check these masks instead of shards: a folder, an archive, or a folder within "
             "one. PNG of ids, palette or colours, .npy.",
+            rich_help_panel=MASKS,
         ),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="With --masks: their images, by the same names.")
+        Path | None,
+        typer.Option(help="With --masks: their images, by the same names.", rich_help_panel=MASKS),
     ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(
             help="With --masks: the same masks as they were before somebody resized, moved or "
-            "renumbered them."
+            "renumbered them.",
+            rich_help_panel=MASKS,
         ),
     ] = None,
     classes: Annotated[
         str | None,
         typer.Option(
             help="With --masks: voc, the number of classes without background, or a file of lines "
-            "`name` or `id name red green blue`."
+            "`name` or `id name red green blue`.",
+            rich_help_panel=MASKS,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where pictures of what was found are written.")] = Path(
-        "findings"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for pictures of what was found.", rich_help_panel=RESULT),
+    ] = Path("findings"),
     pictures: Annotated[
-        int, typer.Option(min=0, help="Pictures of each defect at most; 0: none.")
+        int,
+        typer.Option(
+            min=0, help="Pictures of each defect, at most; 0 draws none.", rich_help_panel=RESULT
+        ),
     ] = 5,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the report to this file too.")
-    ] = None,
+    json_file: JsonFile = None,
     workers: Workers = 0,
 ) -> None:
     """Check every sample of the shards, and every mask against its source; or anybody's masks.
@@ -119,12 +133,10 @@ def verify_masks(
 
 
 def _check_options(
-    masks: Path | None, options: Mapping[str, object], level: str, source: object
+    masks: Path | None, options: Mapping[str, object], level: Level | None, source: object
 ) -> None:
     from segdata.errors import UsageError
 
-    if level not in ("", *LEVELS):
-        raise UsageError("--level is unknown", expected=" or ".join(LEVELS), found=level)
     given = [name for name, value in options.items() if value is not None]
     if masks is None and given:
         raise UsageError(f"{given[0]} says something of --masks, which was not given")
@@ -139,7 +151,7 @@ def _verify_shards(
     data: Path | None,
     sbd: Path | None,
     folder: list[str],
-    level: str,
+    level: Level | None,
     workers: int,
 ) -> "Report":
     from segdata import terminal
@@ -182,21 +194,19 @@ def _verify_masks(
         )
 
 
-def _tell(report: "Report | MasksReport", json_file: Path | None, out: Path, pictures: int) -> None:
+def _tell(report: "Report | MasksReport", json_file: str | None, out: Path, pictures: int) -> None:
     from segdata import terminal
     from segdata.closeups import write_pictures
-    from segdata.shards import explained, write_file
 
-    if json_file:
-        with explained(json_file.parent):
-            write_file(json_file, report.to_json())
+    written = write_pictures(report.findings, out, pictures)
+    if write_json(json_file, report.to_json()):
+        return
     for line in report.lines():
         terminal.print_line(line)
-    written = write_pictures(report.findings, out, pictures)
     if written:
         count = f"{len(written)} picture{'s' if len(written) > 1 else ''}"
         terminal.print_line(f"{count}: {written[0]}{' …' if len(written) > 1 else ''}")
-    terminal.print_line(report.summary, "bold green" if report.ok else "bold red")
+    terminal.print_verdict(report.summary, ok=report.ok)
 
 
 def _folders(given: list[str]) -> dict[str, list[tuple[Path, Path]]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from segdata import engine
+from segdata.engine import Progress
 from segdata.errors import SourceError, UsageError
 from segdata.verify import contract, directory
 from segdata.verify.content import CompareTask, SelectTask, compare_shard, judge_absent
@@ -22,7 +23,6 @@ from segdata.verify.views import WHOLE, check_keys
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-Progress = Callable[[str, int, int], None]
 Checks = Mapping[str, directory.Checks]  # by data set
 
 STRANGE = ("source-absent", "mask-differs")  # of samples that another source does not explain

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from segdata import engine
+from segdata.engine import Progress
 from segdata.verify.foreign import (
     drifts,
     encoding,
@@ -22,7 +23,6 @@ from segdata.verify.foreign.report import MaskFinding, MasksReport
 from segdata.verify.foreign.survey import Survey
 from segdata.verify.foreign.viewing import with_views
 
-Progress = Callable[[str, int, int], None]
 Judge = Callable[[Survey], Iterator[MaskFinding]]
 CHUNK = 32  # masks measured in one task
 JUDGES: tuple[Judge, ...] = (
