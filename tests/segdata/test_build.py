@@ -17,7 +17,7 @@ from PIL import Image
 from pycocotools import mask as pycoco
 from tests.segdata.samples_of import read_samples
 
-from segdata import plan, shards
+from segdata import locks, plan, shards
 from segdata.build import build
 from segdata.classes import ClassSet
 from segdata.coco import open_coco
@@ -367,6 +367,17 @@ def test_a_second_writer_is_refused(small: Path, tmp_path: Path) -> None:
         made("coco", small, tmp_path)
         other.communicate()
     made("voc", small, tmp_path)
+
+
+def test_advice_of_locks_is_the_callers(tmp_path: Path) -> None:
+    """Only who can write elsewhere is told to; others are told to wait."""
+    with locks.only_writer(tmp_path, "x", "x"):
+        with pytest.raises(OutputError) as error, locks.only_writer(tmp_path, "x", "x"):
+            pass
+        assert "--out" in str(error.value.advice)
+        with pytest.raises(OutputError) as error, locks.only_writer(tmp_path, "x", "x", locks.WAIT):
+            pass
+        assert error.value.advice == locks.WAIT
 
 
 @pytest.mark.parametrize("defect", ["unknown", "missing", "polygon", "jpeg"])

@@ -418,6 +418,28 @@ def test_other_options_and_classes(
     assert read_tree(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("build-voc", "--sbd=s3://a/b"),
+        ("build-folder", "s3://a/b", "masks", "--classes=voc"),
+        ("build-folder", "images", "s3://a/b", "--classes=voc"),
+        ("verify-masks", "--masks=s3://a/b"),
+        ("verify-masks", "--masks=m", "--images=s3://a/b"),
+        ("verify-masks", "--masks=m", "--reference=s3://a/b"),
+        ("verify-masks", "--data=d", "--sbd=s3://a/b"),
+        ("verify-masks", "--folder=leaves=images,s3://a/b"),
+    ],
+)
+def test_urls_are_refused_where_only_paths_will_do(
+    segdata: "Command", command: tuple[str, ...]
+) -> None:
+    """A URL is named as such in an error of usage, not taken for a path that is not there."""
+    done = segdata(*command)
+    assert done.code == 2
+    assert "s3://a/b is a URL" in done.stderr
+
+
 FULL = """
 import resource, sys
 

@@ -152,6 +152,24 @@ def test_a_build_into_a_bucket_has_the_local_bytes(
     assert (tmp_path / "contact-sheet.png").exists()
 
 
+def test_leaks_and_hold_outs_of_a_bucket(
+    segdata: "Command", bucket: RemotePath, small: Path, tmp_path: Path
+) -> None:
+    """Both commands give of a URL what they give of the folder, and write the same manifests."""
+    local, out = tmp_path / "local", bucket / "divided"
+    assert segdata(*arguments("voc", small, local, "--workers=1")).code == 0
+    upload(local, out)
+    checked = [segdata("check-leaks", folder, "--workers=1").stdout for folder in (local, out)]
+    assert checked[1] == checked[0].replace(str(local), str(out))
+    divided = [
+        segdata("split", folder, "--name=dev", "--share=0.4", "--workers=1")
+        for folder in (local, out)
+    ]
+    assert [done.code for done in divided] == [0, 0]
+    assert divided[1].stdout == divided[0].stdout
+    assert contents(out) == {path.name: path.read_bytes() for path in local.iterdir()}
+
+
 @pytest.mark.parametrize("lost", [2, 7])
 def test_a_broken_connection_is_told_and_the_build_goes_on(
     segdata: "Command",

@@ -8,7 +8,8 @@ docs/commands/check-leaks.md.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import Literal
@@ -22,6 +23,7 @@ from segdata.engine import Progress
 from segdata.errors import ShardsError
 from segdata.images import UNDECODABLE
 from segdata.stored import CHECK
+from segdata.stores import fetched
 
 SIMILAR = 0.6  # cosine from which a pair is looked at more closely
 CERTAIN = 0.82  # correlation of the fine structure from which it is one photo
@@ -119,13 +121,16 @@ def _read_shard(task: tuple[int, Shard], *, looks: bool) -> _Part:
     """One shard's samples, thumbnails, and digests (empty where one is not needed)."""
     number, shard = task
     photos, thumbnails, images = [], [], []
-    for photo in photos_of(shard):
-        photos.append(photo)
-        if looks:
-            image = photo.read()
-            thumbnails.append(_thumbnail(photo, image))
-            images.append(hashlib.blake2b(image, digest_size=16).digest())
-        engine.tick()
+    # A remote shard is copied once: its images are too many to ask for one by one.
+    with fetched(shard.path, (".idx",)) if looks else nullcontext(shard.path) as tar:
+        for here in photos_of(replace(shard, folder=tar.parent)):
+            photo = replace(here, shard=shard, row=replace(here.row, tar=shard.path))
+            photos.append(photo)
+            if looks:
+                image = here.read()
+                thumbnails.append(_thumbnail(photo, image))
+                images.append(hashlib.blake2b(image, digest_size=16).digest())
+            engine.tick()
     stacked = np.array(thumbnails, np.uint8).reshape(-1, fingerprints.SIDE, fingerprints.SIDE)
     plain = fingerprints.detail(stacked) < fingerprints.DETAIL
     return number, photos, stacked, [d if p else b"" for d, p in zip(images, plain, strict=True)]

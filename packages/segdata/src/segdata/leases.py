@@ -19,11 +19,17 @@ from segdata.stores import RemotePath
 RENEW = 10  # seconds between two renewals
 DEAD = 35  # seconds without renewal after which a lock is nobody's
 LOOK = 1  # seconds between two looks at another's lock
+ELSEWHERE = "wait for it, or choose another --out"  # a builder's choice
 
 
 @contextmanager
-def lease(path: RemotePath, dataset: str) -> Iterator[Callable[[], None]]:
+def lease(path: RemotePath, dataset: str, advice: str = ELSEWHERE) -> Iterator[Callable[[], None]]:
     """Hold the lock at `path`; gives a function that raises once the lock has been lost.
+
+    Args:
+        path: of the lock.
+        dataset: what the message calls it.
+        advice: what to do where another holds it.
 
     Raises:
         OutputError: another build holds it.
@@ -31,10 +37,10 @@ def lease(path: RemotePath, dataset: str) -> Iterator[Callable[[], None]]:
     """
     holder = _Holder(path, dataset)
     if not holder.take():
-        _watch(path, dataset)
+        _watch(path, _held(path, dataset, advice))
         path.unlink(missing_ok=True)
         if not holder.take():
-            raise _held(path, dataset)
+            raise _held(path, dataset, advice)
     holder.thread.start()
     try:
         yield holder.check
@@ -42,18 +48,18 @@ def lease(path: RemotePath, dataset: str) -> Iterator[Callable[[], None]]:
         holder.release()
 
 
-def _watch(path: RemotePath, dataset: str) -> None:
+def _watch(path: RemotePath, held: OutputError) -> None:
     """Return once the lock is gone or has not changed for long enough.
 
     Raises:
-        OutputError: it is being renewed.
+        OutputError: `held`, as it is being renewed.
     """
     first, until = _content(path), time.monotonic() + DEAD
     while first and time.monotonic() < until:
         time.sleep(LOOK)
         now = _content(path)
         if now and now != first:
-            raise _held(path, dataset)
+            raise held
         if not now:
             return
 
@@ -65,11 +71,11 @@ def _content(path: RemotePath) -> bytes:
         return b""
 
 
-def _held(path: RemotePath, dataset: str) -> OutputError:
+def _held(path: RemotePath, dataset: str, advice: str) -> OutputError:
     return OutputError(
         f"another build of {dataset} is writing here",
         where=path.parent,
-        advice="wait for it, or choose another --out",
+        advice=advice,
     )
 
 

@@ -12,15 +12,25 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from segdata.errors import OutputError
-from segdata.leases import lease
+from segdata.leases import ELSEWHERE, lease
 from segdata.stores import RemotePath
+
+WAIT = "wait for it, then run the same command again"  # where no other directory would do
 
 
 @contextmanager
-def only_writer(out: Path, family: str, dataset: str) -> Iterator[Callable[[], None]]:
+def only_writer(
+    out: Path, family: str, dataset: str, advice: str = ELSEWHERE
+) -> Iterator[Callable[[], None]]:
     """Hold the lock of a data set, or of all data sets of a family.
 
     Gives a function that raises an OutputError once the lock has been lost, as remote ones can be.
+
+    Args:
+        out: the shards directory.
+        family: what the lock is of.
+        dataset: what the message calls it.
+        advice: what to do where another holds it.
 
     Raises:
         OutputError: another build holds it.
@@ -28,14 +38,10 @@ def only_writer(out: Path, family: str, dataset: str) -> Iterator[Callable[[], N
     """
     path = out / f".{family}.lock"
     if isinstance(path, RemotePath):
-        with lease(path, dataset) as check:
+        with lease(path, dataset, advice) as check:
             yield check
         return
-    taken = OutputError(
-        f"another build of {dataset} is writing here",
-        where=out,
-        advice="wait for it, or choose another --out",
-    )
+    taken = OutputError(f"another build of {dataset} is writing here", where=out, advice=advice)
     with only_holder(path, taken):
         yield lambda: None
 

@@ -219,7 +219,7 @@ def _locked(folder: Path) -> Iterator[Manifests]:
     with ExitStack() as stack:
         with shards.explained(folder):
             for name in sorted({family(dataset) for dataset in shards.manifests(folder)}):
-                stack.enter_context(locks.only_writer(folder, name, name))
+                stack.enter_context(locks.only_writer(folder, name, name, locks.WAIT))
         yield shards.manifests(folder)
 
 

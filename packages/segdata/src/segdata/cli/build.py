@@ -8,6 +8,7 @@ import typer
 from segdata.cli.app import app
 from segdata.cli.options import (
     LABELS,
+    LOCAL,
     RESUME,
     SOURCE,
     Classes,
@@ -27,6 +28,7 @@ from segdata.cli.options import (
     Strict,
     ValSize,
     Workers,
+    local_path,
     refuse_other_engine,
 )
 
@@ -50,6 +52,8 @@ def build_voc(
     sbd: Annotated[
         Path | None,
         typer.Option(
+            parser=local_path,
+            metavar=LOCAL,
             help="SBD's benchmark.tgz, or the folder that it unpacks to: more images for train.",
             rich_help_panel=SOURCE,
         ),

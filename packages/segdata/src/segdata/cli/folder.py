@@ -25,6 +25,7 @@ from segdata.cli.options import (
     Splits,
     ValSize,
     Workers,
+    local_path,
 )
 
 
@@ -39,12 +40,17 @@ from segdata.cli.options import (
 )
 def build_folder(
     images: Annotated[
-        Path, typer.Argument(metavar="IMAGES", help="Folder, zip or tar of the images.")
+        Path,
+        typer.Argument(
+            parser=local_path, metavar="IMAGES", help="Folder, zip or tar of the images."
+        ),
     ],
     masks: Annotated[
         Path,
         typer.Argument(
-            metavar="MASKS", help="Folder, zip or tar of the masks, under the same names."
+            parser=local_path,
+            metavar="MASKS",
+            help="Folder, zip or tar of the masks, under the same names.",
         ),
     ],
     classes: Annotated[

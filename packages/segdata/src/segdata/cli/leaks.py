@@ -8,6 +8,7 @@ import typer
 from segdata.cli.app import app
 from segdata.cli.options import RESULT, SPLIT, JsonFile, Workers
 from segdata.cli.results import write_json
+from segdata.stores import place
 
 
 @app.command(
@@ -18,7 +19,12 @@ from segdata.cli.results import write_json
 def check_leaks(
     shards: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="SHARDS", help="Shards directories.", show_default="shards"),
+        typer.Argument(
+            parser=place,
+            metavar="SHARDS",
+            help="Shards directories, or their URLs.",
+            show_default="shards",
+        ),
     ] = None,
     train: Annotated[
         list[str] | None,

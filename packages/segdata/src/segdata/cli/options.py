@@ -5,15 +5,24 @@ from typing import Annotated, Literal
 
 import typer
 
-from segdata.stores import place
+from segdata.stores import is_url, place
 
 Splits = Literal["train", "val", "both"]
 OnError = Literal["fail", "skip"]
 
 RESUME = "finished shards are kept; the same command goes on from there"
 PLACE = "<path or URL>"
+LOCAL = "<path>"
 SOURCE, SPLIT, LABELS, IMAGES = "Source", "Train and val", "Labels", "Images"
 SHARDS, RESULT, RUNNING = "Shards", "Result", "Running"
+
+
+def local_path(text: str) -> Path:
+    """A path of this machine; a URL is refused by name instead of taken for a strange path."""
+    if is_url(text):
+        raise typer.BadParameter(f"{text} is a URL; copy it here first, and name the copy")
+    return Path(text)
+
 
 Data = Annotated[
     Path,

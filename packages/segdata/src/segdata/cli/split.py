@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from segdata.cli.app import app
-from segdata.cli.options import RESULT, SPLIT, Workers
+from segdata.cli.options import RESULT, SPLIT, ShardsDirectory, Workers
 
 GROUPS = "Groups"
 
@@ -24,9 +24,7 @@ def split(
             help="The two parts become the subsets NAME-train and NAME-val.", rich_help_panel=SPLIT
         ),
     ],
-    shards: Annotated[Path, typer.Argument(metavar="SHARDS", help="The shards directory.")] = Path(
-        "shards"
-    ),
+    shards: ShardsDirectory = Path("shards"),
     share: Annotated[
         float,
         typer.Option(

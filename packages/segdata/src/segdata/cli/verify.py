@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from segdata.cli.app import app
-from segdata.cli.options import PLACE, RESULT, SOURCE, JsonFile, ShardsDirectory, Workers
+from segdata.cli.options import (
+    LOCAL,
+    PLACE,
+    RESULT,
+    SOURCE,
+    JsonFile,
+    ShardsDirectory,
+    Workers,
+    local_path,
+)
 from segdata.cli.results import write_json
 from segdata.stores import place
 
@@ -45,6 +54,8 @@ def verify_masks(
     sbd: Annotated[
         Path | None,
         typer.Option(
+            parser=local_path,
+            metavar=LOCAL,
             help="SBD's archive or folder, where shards were built with it and it does not lie in "
             "--data.",
             show_default="benchmark.tgz in --data",
@@ -72,6 +83,8 @@ def verify_masks(
     masks: Annotated[
         Path | None,
         typer.Option(
+            parser=local_path,
+            metavar=LOCAL,
             help="Check these masks instead of shards: a folder, an archive, or a folder within "
             "one. PNG of ids, palette or colours, .npy.",
             rich_help_panel=MASKS,
@@ -79,11 +92,18 @@ def verify_masks(
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(help="With --masks: their images, by the same names.", rich_help_panel=MASKS),
+        typer.Option(
+            parser=local_path,
+            metavar=LOCAL,
+            help="With --masks: their images, by the same names.",
+            rich_help_panel=MASKS,
+        ),
     ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(
+            parser=local_path,
+            metavar=LOCAL,
             help="With --masks: the same masks as they were before somebody resized, moved or "
             "renumbered them.",
             rich_help_panel=MASKS,
@@ -219,5 +239,5 @@ def _folders(given: list[str]) -> dict[str, list[tuple[Path, Path]]]:
         images, comma, masks = paths.partition(",")
         if not (name and equals and images and comma and masks) or "," in masks:
             raise UsageError("--folder cannot be read", expected="NAME=IMAGES,MASKS", found=text)
-        found.setdefault(name, []).append((Path(images), Path(masks)))
+        found.setdefault(name, []).append((local_path(images), local_path(masks)))
     return found
