@@ -1,8 +1,10 @@
 """Archives: one view of zip, tar, tgz and folder, and no damage that passes unseen."""
 
 import io
+import os
 import pickle
 import struct
+import sys
 import tarfile
 import tracemalloc
 import zipfile
@@ -370,3 +372,17 @@ def test_a_truncated_gzip_is_refused(tmp_path: Path, kept: int) -> None:
     with pytest.raises(SourceError) as caught:
         open_archive(path)
     assert caught.value.where == str(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' names are Unicode")
+def test_names_of_other_encodings_can_be_written(tmp_path: Path) -> None:
+    """A name that is no UTF-8 gets one that is, from a folder and from a tar, and is read."""
+    odd = tmp_path / "folder" / os.fsdecode(b"h\xe9.txt")
+    odd.parent.mkdir()
+    odd.write_bytes(b"content")
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(odd, odd.name)
+    for source in (odd.parent, tmp_path / "x.tar"):
+        (name,) = open_archive(source).members
+        assert name.encode() == rb"h\udce9.txt"
+        assert open_archive(source)[name].read() == b"content"

@@ -513,3 +513,27 @@ def test_the_name_is_that_of_the_common_folder(
     assert done.code == 0
     assert "called my-leaves-2" in done.stderr
     assert list(manifests(folder.out)) == ["my-leaves-2"]
+
+
+def test_nothing_but_broken_images(segdata: "Command", tmp_path: Path) -> None:
+    """Where every sample was left out, the shards are right, and every command says so."""
+    for name in ("a", "b", "c"):
+        for kind in ("images", "masks"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.new("L", (9, 9)).save(tmp_path / kind / f"{name}.png")
+        (tmp_path / "images" / f"{name}.png").write_bytes(b"no image")
+    (tmp_path / "classes.txt").write_text("leaf\n")
+    out = tmp_path / "shards"
+    arguments = [tmp_path / "images", tmp_path / "masks", "--classes", tmp_path / "classes.txt"]
+    options = ["--name", "n", "--on-error", "skip", "--out", out, "--workers", 1]
+    assert segdata("build-folder", *arguments, *options).code == 0
+    for command in (
+        ["verify-masks", out, "--folder", f"n={tmp_path / 'images'},{tmp_path / 'masks'}"],
+        ["show", out, "--out", tmp_path / "preview"],
+        ["info", out],
+        ["report", out, "--out", tmp_path / "report.html"],
+        ["check-leaks", out],
+    ):
+        done = segdata(*command)
+        assert done.code == 0, (command, done)
+    assert "configs" not in (out / "README.md").read_text(encoding="utf-8")

@@ -288,9 +288,14 @@ def _folder_members(folder: Path) -> dict[str, Member]:
         return {n: Member(f"{folder}/{n}", n, size) for n, size in folder.files() if n}
     members = {}
     for path in _files(folder):
-        name = path.relative_to(folder).as_posix()
+        name = _utf8(path.relative_to(folder).as_posix())
         members[name] = Member(str(path), name, path.stat().st_size)
     return members
+
+
+def _utf8(name: str) -> str:
+    """A name as UTF-8 can have it: Python keeps bytes of other encodings as lone surrogates."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _files(folder: Path) -> Iterable[Path]:
@@ -361,7 +366,7 @@ def _tar_members(path: Path, shown: str = "") -> dict[str, Member]:
     members = {}
     for info in tar_entries(path):
         if info.isreg():
-            name = str(PurePosixPath(info.name))
+            name = _utf8(str(PurePosixPath(info.name)))
             members[name] = Member(str(path), name, info.size, info.offset_data, shown=shown)
     return members
 

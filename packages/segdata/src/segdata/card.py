@@ -69,7 +69,7 @@ def card_text(manifests: Manifests) -> str:
         autoescape=False,  # noqa: S701 - Markdown; `text` escapes what comes from outside
         keep_trailing_newline=True,
     )
-    environment.filters["text"] = _escaped
+    environment.filters |= {"text": _escaped, "code": _code}
     text = environment.get_template("card.md.jinja").render(**_facts(manifests))
     return text + SEAL.format(_hash(text))
 
@@ -82,6 +82,11 @@ def _escaped(text: str) -> str:
     """Text that Markdown and HTML show as it is, on one line."""
     escaped = re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(str(text).split()))
     return escaped.replace("&", "&amp;").replace(r"\<", "&lt;").replace(r"\>", "&gt;")
+
+
+def _code(text: str) -> str:
+    """Text as code on one line, which nothing in it can end."""
+    return "`{}`".format(" ".join(str(text).replace("`", "'").split()))
 
 
 def _facts(manifests: Manifests) -> dict[str, Any]:
@@ -130,11 +135,17 @@ def _size_category(samples: int) -> str:
 
 def _configs(manifests: Manifests) -> list[dict[str, Any]]:
     """The card's `configs`: one a data set and, where there are several, first one of all."""
-    single = [_config(name, {name: manifest}) for name, manifest in manifests.items()]
+    single = [_config(name, {name: m}) for name, m in manifests.items() if _has_shards(m)]
     several = [_config("all", manifests)] if len(single) > 1 else []
     configs = several + single
-    configs[0]["default"] = True
+    for first in configs[:1]:
+        first["default"] = True
     return configs
+
+
+def _has_shards(manifest: Mapping[str, Any]) -> bool:
+    """Whether any sample was kept."""
+    return any(facts["shards"] for facts in manifest["splits"].values())
 
 
 def _config(name: str, manifests: Manifests) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _wrapped(
 def contact_sheet(tiles: Sequence[tuple[str, Image.Image]], title: str) -> Image.Image:
     """A page of (caption, picture), four in a row, each fitted into a tile."""
     font, head = ImageFont.load_default(size=12), ImageFont.load_default(size=18)
-    columns = min(COLUMNS, len(tiles))
+    columns = max(1, min(COLUMNS, len(tiles)))
     rows = -(-len(tiles) // columns)
     cell = TILE[0] + 12, TILE[1] + 28
     size = max(columns * cell[0] + 12, int(head.getlength(title)) + 24)

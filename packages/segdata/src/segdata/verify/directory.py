@@ -182,7 +182,7 @@ def check_manifest(directory: Path, manifest: Manifest, checks: Checks, log: Log
         names = [shard for shard in names if shard not in empty]
         found = [shard.name for shard in split.shards]
         log.compare("manifest-shards", f"names in splits.{name}.shards", names, found)
-        _check_totals(name, split, checks[name], log)
+        _check_totals(name, split, checks[name], manifest.class_count, log)
         _check_left_out(name, split, checks[name], log)
         complete = split.available >= split.official and not manifest.options.limit
         # Generated data is never the official split, whatever its size.
@@ -198,14 +198,17 @@ def check_manifest(directory: Path, manifest: Manifest, checks: Checks, log: Log
     check_views(manifest, checks, log)
 
 
-def _check_totals(name: str, split: contract.Split, checks: Sequence[ShardCheck], log: Log) -> None:
+def _check_totals(
+    name: str, split: contract.Split, checks: Sequence[ShardCheck], classes: int, log: Log
+) -> None:
     samples = sum(shard.samples for shard in split.shards)
     log.compare("manifest-totals", f"splits.{name}.samples", samples, split.samples)
     tallies = [check.tally for check in checks]
     if not all(tally is not None and tally.whole for tally in tallies):
         return  # what could not be counted has its own finding
     for column in COLUMNS:
-        counted = _sums([getattr(tally, column).tolist() for tally in tallies])
+        nothing = [0] * (classes + 2 if column == "pixels" else classes)  # where all was left out
+        counted = _sums([nothing, *(getattr(tally, column).tolist() for tally in tallies)])
         log.compare("manifest-totals", f"splits.{name}.{column}", counted, getattr(split, column))
 
 
