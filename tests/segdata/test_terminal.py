@@ -153,6 +153,17 @@ def test_the_engine_runs_here() -> None:
     assert seen == [1, 2, 3, 4, 5, 6]
 
 
+def test_the_engine_starts_no_more_processes_than_the_system_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More workers than Windows can wait for are cut to what it can."""
+    monkeypatch.setattr(engine, "MOST_WORKERS", 2)
+    assert set(engine.run(abs, [-1, 2, -3], 99, lambda done: None)) == {1, 2, 3}  # noqa: ARG005 - nobody watches
+    pool = engine._LocalPool(99)
+    assert pool.size() == 2
+    pool.close()
+
+
 def test_the_engine_is_lazy() -> None:
     """Tasks are taken as they are needed, so that a long list of them need not be in memory."""
     taken: Sequence[int] = []

@@ -7,6 +7,7 @@ stop: Ctrl-C ends a build within one sample, and a killed parent takes its worke
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -25,7 +26,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many items are done, and of how many."""
-MOST_ON_WINDOWS = 61  # processes that its wait function can wait for
+MOST_WORKERS = 61 if os.name == "nt" else sys.maxsize  # Windows can wait for no more processes
 POLL = 0.1  # seconds between two looks at the progress
 
 
@@ -72,7 +73,7 @@ def default_workers() -> int:
     """The processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return min(os.cpu_count() or 1, MOST_ON_WINDOWS) if os.name == "nt" else os.cpu_count() or 1
+    return min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 def run(
@@ -91,7 +92,7 @@ def run(
         function: a module's function; unless everything runs in this process, it and the tasks are
             pickled.
         tasks: any iterable.
-        workers: processes; with 1 everything runs in this process.
+        workers: processes, as far as the system allows; with 1 everything runs in this process.
         progress: called with the number of items finished so far (see `tick`).
         scheduler: address of a Dask scheduler, whose workers then do it instead.
 
@@ -195,11 +196,11 @@ class _LocalPool:
 
     def __init__(self, workers: int) -> None:
         context = multiprocessing.get_context("spawn")
-        self.workers = workers
+        self.workers = min(workers, MOST_WORKERS)
         with interruption.blocked():  # here Python starts a process that keeps books of semaphores
             self.counter, self.stop = context.Value("q", 0), context.Event()
         arguments = (self.counter, self.stop)
-        self.executor = ProcessPoolExecutor(workers, context, _start_worker, arguments)
+        self.executor = ProcessPoolExecutor(self.workers, context, _start_worker, arguments)
 
     def submit(self, function: Callable[[Task], Result], task: Task) -> "Future[Result]":
         # This is what starts workers; a signal to the whole group must not meet them half ready.

@@ -55,9 +55,9 @@ def check_leaks(
 ) -> None:
     """Find photos that stand both in train and in val, by their ids and by how they look.
 
-    Copies are found that were resized, encoded again, turned grey, brightened, mirrored, framed or
-    cropped a little. Exit code 1 if there is one, else 0; duplicates within val are a warning,
-    within train a note.
+    Copies are found that were resized, encoded again, turned grey, brightened,
+    mirrored, framed or cropped a little. Exit code 1 if there is one, else 0;
+    duplicates within val are a warning, within train a note.
     """
     from segdata import terminal
 

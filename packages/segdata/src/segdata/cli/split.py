@@ -78,8 +78,9 @@ def split(
 ) -> None:
     """Divide a split into one part to train on and one to judge by, as two named subsets.
 
-    The shards stay as they are: a subset is a list of keys among the `views` of a manifest. Equal
-    options give equal subsets, and what belongs together is never separated.
+    The shards stay as they are: a subset is a list of keys among the `views` of a
+    manifest. Equal options give equal subsets, and what belongs together is never
+    separated.
     """
     from segdata import terminal
 

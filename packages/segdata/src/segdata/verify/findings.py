@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from segdata.verify.cutouts import View
 
@@ -184,15 +185,15 @@ class Report:
     def summary(self) -> str:
         """One line: the verdict, what was checked, and whether masks were held against a source."""
         size = (
-            f"{_count(self.samples, 'sample')} in {_count(self.shards, 'shard')}"
-            f" of {_count(self.datasets, 'data set')}"
+            f"{counted(self.samples, 'sample')} in {counted(self.shards, 'shard')}"
+            f" of {counted(self.datasets, 'data set')}"
         )
         if self.compared:
             against = f"{self.compared:,} of {self.samples:,} masks compared with the source"
             against += ", all equal" if self.ok else ""
         else:
             against = "masks not compared with a source (--data or --folder names it)"
-        verdict = "OK" if self.ok else f"{_count(len(self.findings), 'finding')}"
+        verdict = "OK" if self.ok else f"{counted(len(self.findings), 'finding')}"
         return f"{verdict}: {size}; {against}"
 
     def lines(self) -> list[str]:
@@ -212,12 +213,18 @@ class Report:
 
     def to_json(self) -> bytes:
         """The report as JSON in UTF-8: `ok`, `summary`, `defects`, and the attributes."""
-        told = asdict(replace(self, findings=tuple(replace(f, view=None) for f in self.findings)))
-        for found in told["findings"]:
-            del found["view"]
-        record = {"ok": self.ok, "summary": self.summary, "defects": self.defects, **told}
-        return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
+        facts = {"ok": self.ok, "summary": self.summary, "defects": self.defects}
+        return report_json(facts, self, self.findings)
 
 
-def _count(number: int, noun: str) -> str:
+def report_json(facts: Mapping[str, Any], report: Any, findings: Sequence[Any]) -> bytes:  # noqa: ANN401 - dataclasses
+    """A report as JSON in UTF-8: some facts, then its attributes, its findings without views."""
+    plain = asdict(replace(report, findings=tuple(replace(f, view=None) for f in findings)))
+    for found in plain["findings"]:
+        del found["view"]
+    return (json.dumps({**facts, **plain}, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural unless it is one."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

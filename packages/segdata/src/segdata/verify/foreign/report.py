@@ -1,11 +1,11 @@
 """What was found in a set of masks, and how it is told."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 
 from segdata.verify.cutouts import View
+from segdata.verify.findings import counted, report_json
 from segdata.verify.foreign.catalogue import CATALOGUE, ERROR, SEVERITIES, Defect
 from segdata.verify.foreign.edges import Place
 
@@ -104,9 +104,9 @@ class MasksReport:
     def summary(self) -> str:
         """One line: the verdict and what was checked."""
         counts = Counter(found.severity for found in self.findings)
-        parts = [_count(counts[s], s) for s in SEVERITIES if counts[s]]
+        parts = [counted(counts[s], s) for s in SEVERITIES if counts[s]]
         verdict = ("OK" if self.ok else "not OK") + (f", {', '.join(parts)}" if parts else "")
-        checked = _count(self.masks, "mask")
+        checked = counted(self.masks, "mask")
         checked += f", {self.images:,} with their image" if self.images else ", without images"
         checked += f", {self.references:,} with a reference" if self.references else ""
         return f"{verdict}: {checked}"
@@ -125,12 +125,5 @@ class MasksReport:
 
     def to_json(self) -> bytes:
         """The report as JSON in UTF-8: `ok`, `summary`, `defects`, and the attributes."""
-        told = asdict(replace(self, findings=tuple(replace(f, view=None) for f in self.findings)))
-        for found in told["findings"]:
-            del found["view"]
-        record = {"ok": self.ok, "summary": self.summary, "defects": self.defects, **told}
-        return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+        facts = {"ok": self.ok, "summary": self.summary, "defects": self.defects}
+        return report_json(facts, self, self.findings)
