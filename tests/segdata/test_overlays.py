@@ -192,6 +192,7 @@ def test_show_a_short_shard(segdata: "Command", built: Path, tmp_path: Path) -> 
         "jpg 512 9 a.jpg json x 9 a.json seg.png 3 9 a.seg.png",
         "jpg 512 9 a.jpg json 2 9 a.json png 3 9 a.png",
         "jpg 512 99999999999999999999 a.jpg json 2 9 a.json seg.png 3 9 a.seg.png",
+        "jpg 0 1 /tmp/a.jpg json 2 1 /tmp/a.json seg.png 3 1 /tmp/a.seg.png",
         "jpg -5 9 a.jpg json 2 9 a.json seg.png 3 9 a.seg.png",
     ],
 )

@@ -1,5 +1,6 @@
 """Stored samples: reading members of a shard by the offsets in its index."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 from segdata.errors import ShardsError
 from segdata.shards import FACTS, IMAGE, MASK
 
+KEY = re.compile(r"[A-Za-z0-9_-]+")
 FIELDS = 12  # of an index line: suffix, offset, size and name of three members
 CHECK = "see `segdata verify-masks`, then delete the shard's files and build again"
 BROKEN = (OSError, ValueError, OverflowError, MemoryError)  # of files, and of senseless numbers
@@ -86,7 +88,10 @@ def _row(tar: Path, path: Path, line: str) -> Row:
         raise unreadable(path, error) from error
     if places.keys() != {IMAGE, FACTS, MASK}:
         raise unreadable(path, f"a line of the members {', '.join(places)}")
-    return Row(tar, fields[3].partition(".")[0], places)
+    key = fields[3].partition(".")[0]
+    if not KEY.fullmatch(key):  # files are called by it, wherever a `/` would lead
+        raise unreadable(path, f"a line of the key {key[:60]!r}")
+    return Row(tar, key, places)
 
 
 def all_facts(tar: Path) -> Iterator[tuple[Row, bytes]]:
