@@ -14,7 +14,14 @@ from tests.segdata.verify import foreign_plants as plants
 from tests.segdata.verify.foreign_plants import PLANTS, Set
 
 from segdata.errors import SegdataError
-from segdata.verify.foreign import CATALOGUE, MasksReport, markdown, parse_classes, verify_masks
+from segdata.verify.foreign import (
+    CATALOGUE,
+    MasksReport,
+    listed_classes,
+    markdown,
+    parse_classes,
+    verify_masks,
+)
 
 VOC_MASKS = "VOCtrainval_11-May-2012.tar/VOCdevkit/VOC2012/SegmentationClass"
 VOC_IMAGES = "VOCtrainval_11-May-2012.tar/VOCdevkit/VOC2012/JPEGImages"
@@ -158,19 +165,65 @@ def test_wrong_use(
     assert outcome.stderr.startswith("error: ")
 
 
-def test_classes_from_a_file(tmp_path: Path) -> None:
-    """Lines of names, or of ids, names and colours, and a manifest give classes."""
-    path = tmp_path / "classes.txt"
-    path.write_text("background\nroad\nside walk\n")
-    assert parse_classes(str(path)).names == {0: "background", 1: "road", 2: "side walk"}
-    path.write_text("1, road, 128, 64, 128\n255 void 0 0 9  # ignored\n")
-    classes = parse_classes(str(path))
-    assert (classes.count, classes.colors[1], classes.colors[255]) == (1, (128, 64, 128), (0, 0, 9))
+def test_manifests_name_classes(tmp_path: Path) -> None:
+    """A manifest gives classes with their colours; ids beyond 254 are refused."""
+    path = tmp_path / "voc2012.json"
     path.write_text(json.dumps({"classes": [{"id": 1, "name": "cat", "color": [1, 2, 3]}]}))
     assert parse_classes(str(path)).colors == {0: (0, 0, 0), 1: (1, 2, 3)}
-    path.write_text("300 cat\n")
+    path.write_text(json.dumps({"classes": [{"id": 300, "name": "cat"}]}))
     with pytest.raises(SegdataError, match="cannot be read"):
         parse_classes(str(path))
+
+
+CLASS_FILES = {
+    "leaf.toml": 'ignore = [9, 255]\n[[classes]]\nname = "leaf"\nids = [3, 4]\n'
+    '[[classes]]\nname = "stem"\nids = [7]\n',
+    "leaf.csv": "id,name,color\n3,leaf,\n4,leaf,\n7,stem,\n9,ignore,\n255,ignore,\n",
+    "leaf.txt": "# plants\nleaf\nstem\n",
+}
+
+
+@pytest.mark.parametrize("name", CLASS_FILES)
+def test_class_files_mean_the_same_to_build_folder(
+    name: str, tmp_path: Path, segdata: Callable[..., Any]
+) -> None:
+    """Of one class file and one set of masks both commands take or refuse the same ids."""
+    file = tmp_path / name
+    file.write_text(CLASS_FILES[name])
+    right, wrong = ((1, 2, 255), 3) if name.endswith("txt") else ((3, 4, 7, 9, 255), 5)
+    for kind, ids in (("right", right), ("wrong", (*right, wrong))):
+        mask = np.zeros((64, 80), np.uint8)
+        for number, value in enumerate(ids):
+            mask[20:40, 10 * number + 4 : 10 * number + 13] = value
+        masks, images = tmp_path / kind / "masks", tmp_path / kind / "images"
+        for folder in (masks, images):
+            folder.mkdir(parents=True)
+        for i in range(3):
+            (masks / f"{i}.png").write_bytes(plants.png(mask))
+            Image.new("RGB", (80, 64)).save(images / f"{i}.jpg")
+        out = tmp_path / kind
+        built = segdata(
+            "build-folder", images, masks, f"--classes={file}", f"--out={out / 'shards'}",
+            "--split=train", "--workers=1",
+        )  # fmt: skip
+        checked = segdata(
+            "verify-masks", f"--masks={masks}", f"--classes={file}", f"--out={out / 'findings'}",
+            "--workers=1",
+        )  # fmt: skip
+        code = int(kind == "wrong")
+        assert (built.code, checked.code) == (code, code), built.stderr + checked.stdout
+        if code:
+            assert f"id {wrong}" in built.stderr or f": {wrong}" in built.stderr, built.stderr
+            assert "ids-beyond-classes" in checked.stdout
+
+
+def test_colours_of_class_files() -> None:
+    """A class of several colours is known by each of them, with or without ids."""
+    rows = [("background", (0,), ((0, 0, 0),)), ("leaf", (), ((9, 9, 0), (8, 8, 0)))]
+    made = listed_classes(rows)
+    assert (made.count, made.gaps) == (2, frozenset())
+    assert made.names == {0: "background", 1: "leaf", 2: "leaf"}
+    assert set(made.colors.values()) == {(0, 0, 0), (9, 9, 0), (8, 8, 0)}
 
 
 def test_documented_table_is_current() -> None:

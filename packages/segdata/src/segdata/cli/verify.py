@@ -22,7 +22,7 @@ from segdata.stores import place
 
 if TYPE_CHECKING:
     from segdata.verify import Report
-    from segdata.verify.foreign import MasksReport
+    from segdata.verify.foreign import Classes, MasksReport
 
 Level = Literal["integrity", "content"]
 MASKS = "Masks instead of shards"
@@ -112,8 +112,8 @@ def verify_masks(
     classes: Annotated[
         str | None,
         typer.Option(
-            help="With --masks: voc, the number of classes without background, or a file of lines "
-            "`name` or `id name red green blue`.",
+            help="With --masks: voc, the number of classes without background, or a class file as "
+            "build-folder takes it (.toml, .csv, .txt).",
             rich_help_panel=MASKS,
         ),
     ] = None,
@@ -200,14 +200,14 @@ def _verify_masks(
     pictures: int,
 ) -> "MasksReport":
     from segdata import terminal
-    from segdata.verify.foreign import parse_classes, verify_masks
+    from segdata.verify.foreign import verify_masks
 
     with terminal.progress_bar() as progress:
         return verify_masks(
             masks,
             images=images,
             reference=reference,
-            classes=parse_classes(classes),
+            classes=_classes(classes),
             workers=workers,
             progress=progress,
             views=pictures,
@@ -227,6 +227,19 @@ def _tell(report: "Report | MasksReport", json_file: str | None, out: Path, pict
         count = f"{len(written)} picture{'s' if len(written) > 1 else ''}"
         terminal.print_line(f"{count}: {written[0]}{' …' if len(written) > 1 else ''}")
     terminal.print_verdict(report.summary, ok=report.ok)
+
+
+def _classes(text: str | None) -> "Classes":
+    """What `--classes` says, in the same words as that of build-folder where it is a file."""
+    from segdata.labelmap import read_label_map
+    from segdata.verify.foreign import listed_classes, parse_classes
+
+    if text is None or text == "voc" or text.isdecimal() or text.endswith(".json"):
+        return parse_classes(text)
+    said = read_label_map(text)
+    rows = [("background", said.background), ("ignore", said.ignore)]
+    rows += zip(said.names, said.classes, strict=True)
+    return listed_classes((name, entry.ids or (), entry.colors or ()) for name, entry in rows)
 
 
 def _folders(given: list[str]) -> dict[str, list[tuple[Path, Path]]]:

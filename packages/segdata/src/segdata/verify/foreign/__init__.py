@@ -4,7 +4,7 @@ One module per kind of defect measures it or judges a set by it; `verification` 
 """
 
 from segdata.verify.foreign.catalogue import CATALOGUE, Defect, markdown
-from segdata.verify.foreign.palettes import Classes, parse_classes
+from segdata.verify.foreign.palettes import Classes, listed_classes, parse_classes
 from segdata.verify.foreign.report import MaskFinding, MasksReport
 from segdata.verify.foreign.verification import verify_masks
 
@@ -14,6 +14,7 @@ __all__ = [
     "Defect",
     "MaskFinding",
     "MasksReport",
+    "listed_classes",
     "markdown",
     "parse_classes",
     "verify_masks",

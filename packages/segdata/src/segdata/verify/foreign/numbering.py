@@ -284,6 +284,7 @@ def _beyond(survey: Survey) -> MaskFinding | None:
     if not survey.beyond:
         return None
     where, at, masks = _at(survey, survey.beyond[0])
-    expected = f"0 to {survey.classes.count} or 255"
+    some = "ids of the classes" if survey.classes.gaps else f"0 to {survey.classes.count}"
+    expected = f"{some} or 255"
     found = listed(survey.beyond)
     return finding(BEYOND, where, expected=expected, found=found, place=at, masks=masks)

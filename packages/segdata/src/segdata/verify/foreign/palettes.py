@@ -1,8 +1,9 @@
 """What is known of the classes: how many, their colours, and what luminance makes of those."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from segdata.errors import UsageError
@@ -11,7 +12,7 @@ from segdata.verify.voc import VOC_CLASSES
 IGNORE = 255
 MOST = 254  # classes
 Color = tuple[int, int, int]
-HINT = "voc, a number of classes, or a file of lines `name` or `id name red green blue`"
+HINT = "voc, a number of classes, or a manifest of segdata"
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Classes:
         count: C, ids 1…C are classes; None where nothing was said.
         names: by id.
         colors: by id, VOC's where nothing was said; they name colours and luminances.
+        gaps: ids up to C that no class has.
     """
 
     count: int | None
     names: Mapping[int, str] = field(default_factory=dict)
     colors: Mapping[int, Color] = field(default_factory=dict)
+    gaps: frozenset[int] = frozenset()
 
 
 def interleaved(index: int) -> Color:
@@ -47,10 +50,10 @@ VOC_COLORS: Mapping[int, Color] = {i: interleaved(i) for i in (*range(21), IGNOR
 
 
 def parse_classes(text: str | None) -> Classes:
-    """Read the option `--classes`.
+    """Read the option `--classes`, but for class files, which `segdata.labelmap` reads.
 
     Raises:
-        UsageError: it is neither `voc`, nor a number, nor a readable file of classes.
+        UsageError: it is neither `voc`, nor a number, nor a manifest of segdata.
     """
     if text is None:
         return Classes(None, {}, VOC_COLORS)
@@ -72,17 +75,9 @@ def parse_classes(text: str | None) -> Classes:
 
 
 def _from_file(text: str) -> Classes:
-    if text.lstrip().startswith(("{", "[")):
-        record = json.loads(text)
-        rows = record["classes"] if isinstance(record, dict) else record
-        parsed = [(int(r["id"]), str(r["name"]), tuple(r.get("color") or ())) for r in rows]
-    else:
-        lines = [line.split("#")[0].replace(",", " ").split() for line in text.splitlines()]
-        kept = [fields for fields in lines if fields]
-        if not kept:
-            raise ValueError("it names no class")
-        first = 0 if kept[0][0] in ("background", "__background__") else 1
-        parsed = [_row(fields, number) for number, fields in enumerate(kept, first)]
+    record = json.loads(text)
+    rows = record["classes"] if isinstance(record, dict) else record
+    parsed = [(int(r["id"]), str(r["name"]), tuple(r.get("color") or ())) for r in rows]
     ids = [i for i, _, _ in parsed if i != IGNORE]
     if not ids or not all(0 <= i <= MOST for i in ids) or len(set(ids)) < len(ids):
         raise ValueError(f"ids {sorted(ids)[:5]}… instead of different ones of 0 to {MOST}")
@@ -91,13 +86,24 @@ def _from_file(text: str) -> Classes:
     return Classes(max(ids), {i: name for i, name, _ in parsed}, colors)
 
 
-def _row(fields: Sequence[str], number: int) -> tuple[int, str, tuple[int, ...]]:
-    """Id, name and colour of a line; the id may be left out, and so may the colour."""
-    rest = list(fields)
-    if len(rest) > 1 and rest[0].isdecimal():
-        number = int(rest.pop(0))
-    color: tuple[int, ...] = ()
-    if len(rest) >= 4 and all(part.isdecimal() for part in rest[-3:]):
-        color = tuple(int(part) for part in rest[-3:])
-        rest = rest[:-3]
-    return number, " ".join(rest), color
+def listed_classes(entries: Iterable[tuple[str, Sequence[int], Sequence[Color]]]) -> Classes:
+    """Classes that masks of somebody's own hold.
+
+    Args:
+        entries: name, ids and colours of each, background and what is ignored among them. A class
+            may have several of both; colours beyond its ids get numbers that no class has.
+    """
+    rows = list(entries)
+    names = {i: name for name, ids, _ in rows for i in ids}
+    free = iter([i for i in range(1, IGNORE) if i not in names])
+    colors = {
+        i: color for _, ids, some in rows for color, i in zip(some, chain(ids, free), strict=False)
+    }
+    numbered = any(i not in (0, IGNORE) for i in names)
+    if not numbered:  # masks of colours alone
+        of = {color: name for name, _, some in rows for color in some}
+        names |= {i: of[color] for i, color in colors.items()}
+    count = max((i for i in names if i <= MOST), default=0)
+    gaps = frozenset(range(count + 1)) - names.keys()
+    coloured = any(i not in (0, IGNORE) for i in colors)
+    return Classes(count, names, colors if coloured else dict(VOC_COLORS), gaps)

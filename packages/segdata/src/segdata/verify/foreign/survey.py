@@ -62,9 +62,11 @@ class Survey:
 
     @cached_property
     def beyond(self) -> list[int]:
-        """Ids above C, 255 left out; empty where C is unknown."""
-        count = self.classes.count
-        return [] if count is None else [v for v in self.present if count < v < IGNORE]
+        """Ids that no class has, 255 left out; empty where the classes are unknown."""
+        count, gaps = self.classes.count, self.classes.gaps
+        if count is None:
+            return []
+        return [v for v in self.present if (v > count or v in gaps) and v < IGNORE]
 
 
 def listed(values: Iterable[object], most: int = 8) -> str:

@@ -48,7 +48,7 @@ UNKNOWN = defect(
     ERROR,
     shows="areas of colours that the palette does not have",
     cause="another palette than the one given, a class missing from it, or another void colour",
-    remedy="give the right table with --classes FILE (lines `id name red green blue`)",
+    remedy="give the right table with --classes FILE, the class file of build-folder",
 )
 INSTANCES = defect(
     "instance-colours",
