@@ -15,9 +15,10 @@ from pycocotools import mask as pycoco
 
 from segdata.archive import open_archive
 from segdata.classes import ClassSet
-from segdata.coco import CocoRegion, open_coco, outline_problem
+from segdata.coco import CocoRegion, open_coco
 from segdata.errors import SampleError, SourceError
 from segdata.labels import LabelPolicy
+from segdata.outlines import outline_problem
 from segdata.samples import Source
 
 if TYPE_CHECKING:

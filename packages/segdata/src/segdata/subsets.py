@@ -19,6 +19,7 @@ from segdata.catalog import Photo, shards_of
 from segdata.duplicates import find_duplicates, read_catalogue
 from segdata.engine import Progress
 from segdata.errors import OutputError, UsageError
+from segdata.groups import groups_of
 from segdata.holdouts import hold_out
 from segdata.neighbours import family
 from segdata.tables import Table, class_cell
@@ -174,7 +175,7 @@ def divide(
         _refuse_taken(folder, manifests, plan, overwrite=overwrite)
         search = plan.duplicates and not standing
         photos, linked = _samples(folder, manifests, plan, workers, progress, looks=search)
-        groups = _groups(photos, linked, plan)
+        groups = groups_of(photos, linked, plan.group)
         if standing:
             views = [manifest["views"][plan.views[1]] for manifest in standing.values()]
             keys = frozenset(key for view in views for key in view["keys"])
@@ -326,40 +327,6 @@ def _bounds(manifest: Mapping[str, Any], of: str) -> tuple[str, frozenset[str] |
         return of, None
     view = manifest["views"][of]
     return view["split"], frozenset(view["keys"])
-
-
-def _groups(
-    photos: Sequence[Photo], linked: Sequence[tuple[str, str]], plan: HoldOut
-) -> dict[str, str]:
-    """The group of each key, named by the least key in it."""
-    parent = {photo.key: photo.key for photo in photos}
-
-    def root(key: str) -> str:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    for first, second in [*linked, *_matching(photos, plan.group)]:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
-    return {key: root(key) for key in parent}
-
-
-def _matching(photos: Sequence[Photo], group: str) -> Iterator[tuple[str, str]]:
-    """Pairs of keys whose source ids agree in what the expression matches."""
-    firsts: dict[str, str] = {}
-    for photo in photos if group else ():
-        match = re.search(group, photo.source_id)
-        if match:
-            value = match[1] if match.re.groups and match[1] is not None else match[0]
-            yield firsts.setdefault(value, photo.key), photo.key
-    if group and not firsts:
-        raise UsageError(
-            "--group matches no source id",
-            expected=f"some match of {group!r}",
-            found=f"ids such as {photos[0].source_id}" if photos else "no samples",
-        )
 
 
 def _held(groups: Mapping[str, str], plan: HoldOut) -> frozenset[str]:

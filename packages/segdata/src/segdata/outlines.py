@@ -1,0 +1,59 @@
+"""Outlines: whether a `segmentation` of COCO can be drawn, before anything draws it."""
+
+from typing import Any
+
+SLACK = 1.0  # pixels that a point may lie outside the image: annotators' rounding, not a defect
+
+
+def outline_problem(segmentation: Any, height: int, width: int) -> tuple[str, str] | None:  # noqa: ANN401 - JSON
+    """What is wrong with an outline, as (expected, found); None if it can be drawn.
+
+    Polygons of two points must be refused: pycocotools takes four numbers for a box.
+    """
+    if isinstance(segmentation, dict):
+        return _rle_problem(segmentation, height, width)
+    if not isinstance(segmentation, list) or not segmentation:
+        return "a list of polygons, or run lengths", repr(segmentation)[:80]
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or not all(isinstance(v, int | float) for v in polygon):
+            return "polygons as lists of numbers", repr(polygon)[:80]
+        if len(polygon) % 2 or len(polygon) < 6:
+            return "polygons of at least 3 points (x, y)", f"one of {len(polygon)} numbers"
+        for x, y in zip(polygon[0::2], polygon[1::2], strict=True):
+            if not (-SLACK <= x <= width + SLACK and -SLACK <= y <= height + SLACK):
+                return f"points inside the image of {width}x{height}", f"x={x} y={y}"
+    return None
+
+
+def _rle_problem(rle: dict[str, Any], height: int, width: int) -> tuple[str, str] | None:
+    if rle.get("size") != [height, width]:
+        return f"run lengths of size [{height}, {width}]", f"size {rle.get('size')}"
+    counts = rle.get("counts")
+    if isinstance(counts, str):
+        counts = unpacked_counts(counts)
+    if not isinstance(counts, list) or not all(isinstance(c, int) and c >= 0 for c in counts):
+        return "run lengths as a list of counts", repr(counts)[:80]
+    if sum(counts) != height * width:
+        return f"run lengths that fill {height * width:,} pixels", f"{sum(counts):,}"
+    return None
+
+
+def unpacked_counts(packed: str) -> list[int] | None:
+    """The run lengths in COCO's packed string form; None if it is not well-formed.
+
+    Five bits a character from 48 on, the lowest first; the sixth says that more follow, the highest
+    value bit is the sign; from the third run on it is the difference to the run before the last
+    (COCO API, `maskApi.c`, `rleFrString`).
+    """
+    counts: list[int] = []
+    value = shift = 0
+    for code in (ord(character) - 48 for character in packed):
+        if not 0 <= code < 64 or shift > 60:
+            return None
+        value |= (code & 31) << shift
+        shift += 5
+        if not code & 32:
+            value -= (code & 16) and 1 << shift
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    return None if shift else counts
