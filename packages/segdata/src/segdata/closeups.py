@@ -6,6 +6,7 @@ Drawn for people; nothing here decides what is a defect.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
@@ -13,7 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from segdata import shards
 from segdata.verify.cutouts import View
@@ -23,6 +25,7 @@ MARGIN, HEAD, LINE = 14, 24, 18
 PAPER, INK, DIM = (250, 250, 248), (30, 30, 34), (120, 120, 126)
 MARK = (235, 20, 110)  # where found and expected differ, and the place itself
 VOID = (255, 255, 255)
+SIGNATURE = ("Software", "segdata verify-masks")  # of our pictures, which later runs replace
 LONGEST = 80  # characters of a name in a file's name
 LEGEND = 10  # ids in the legend
 
@@ -51,7 +54,7 @@ class Shown(Protocol):
 
 
 def write_pictures(findings: Iterable[Shown], out: Path, most: int) -> list[Path]:
-    """Write a picture of each finding that has something to show.
+    """Write a picture of each finding that has something to show, and remove those of other runs.
 
     Args:
         findings: of a report.
@@ -59,11 +62,13 @@ def write_pictures(findings: Iterable[Shown], out: Path, most: int) -> list[Path
         most: pictures of one defect.
 
     Returns:
-        The paths written, `DEFECT-NN-MASK.png`.
+        The paths written, `DEFECT-NN-MASK.png`. Files that are not ours stay.
 
     Raises:
-        OutputError: a picture cannot be written.
+        OutputError: a picture cannot be written, or an old one not removed.
     """
+    with shards.explained(out):
+        _clear(out)
     numbers: Counter[str] = Counter()
     written = []
     for found in findings:
@@ -73,12 +78,30 @@ def write_pictures(findings: Iterable[Shown], out: Path, most: int) -> list[Path
         place = re.sub(r"[^A-Za-z0-9_.-]+", "_", found.where)[-LONGEST:].removesuffix(".png")
         path = out / f"{found.defect}-{numbers[found.defect]:02}-{place.strip('._')}.png"
         buffer = BytesIO()
-        draw(found.view, f"{found.defect}: {found.where}", found.detail).save(buffer, "PNG")
+        draw(found.view, f"{found.defect}: {found.where}", found.detail).save(
+            buffer, "PNG", pnginfo=_signed()
+        )
         with shards.explained(out):
             out.mkdir(parents=True, exist_ok=True)
             shards.write_file(path, buffer.getvalue())
         written.append(path)
     return written
+
+
+def _signed() -> PngInfo:
+    signed = PngInfo()
+    signed.add_text(*SIGNATURE)
+    return signed
+
+
+def _clear(out: Path) -> None:
+    """Remove the pictures of earlier runs: they would be taken for findings of this one."""
+    for path in out.glob("*.png"):
+        with suppress(UnidentifiedImageError, ValueError, SyntaxError):
+            with Image.open(path) as image:
+                ours = image.info.get(SIGNATURE[0]) == SIGNATURE[1]
+            if ours:
+                path.unlink()
 
 
 def draw(view: View, title: str, text: str) -> Image.Image:
