@@ -241,7 +241,7 @@ def byte_bars() -> Iterator[ByteBars]:
 def human_bytes(count: float) -> str:
     """A number of bytes with a decimal unit: 7.1 MB."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
+        if count < 999.5:  # what would be rounded to 1000 is one of the next unit
             return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
