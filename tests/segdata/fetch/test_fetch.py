@@ -1,5 +1,6 @@
 """`segdata fetch` as a user meets it: results, kills, interruptions, full disks, real servers."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -385,3 +386,38 @@ def test_certificates(
     done = get(remote(CONTENT, f"{nginx[1]}/{NAME}"))
     assert done.state == ("fetched" if trusted else "failed")
     assert trusted or "certificate is not trusted" in str(done.error)
+
+
+def test_within_a_running_loop(host: Host, get: "Get") -> None:
+    """In a notebook, whose event loop runs already, files are fetched as elsewhere."""
+    address = host.add("/a", Page(CONTENT))
+
+    async def cell() -> str:
+        return get(remote(CONTENT, address)).state
+
+    assert asyncio.run(cell()) == "fetched"
+
+
+@POSIX
+def test_interrupted_within_a_running_loop(host: Host, get: "Get") -> None:
+    """There, too, an interrupt ends the download; what has arrived is kept."""
+    gate = threading.Event()
+    address = host.add("/a", Page(CONTENT, gates=[gate]))
+
+    def interrupt() -> None:
+        while not any(part.stat().st_size for part in get.folder.glob("*.part")):
+            sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async def cell() -> None:
+        get(remote(CONTENT, address))
+
+    loop = asyncio.new_event_loop()  # asyncio.run would take the interrupt, as no notebook does
+    other = threading.Thread(target=interrupt)
+    other.start()
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(cell())
+    loop.close()
+    other.join()
+    gate.set()
+    assert list(get.folder.glob("*.part"))

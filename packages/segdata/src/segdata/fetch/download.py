@@ -6,12 +6,13 @@ round. Whatever has arrived stays in the `.part` for the next run.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import httpx
 
@@ -101,14 +102,39 @@ def fetch(
 ) -> list[Fetched]:
     """Bring all files into the folder, each under its name once it is whole and checked.
 
-    A file that cannot be had does not stop the others: its result carries the error.
+    A file that cannot be had does not stop the others: its result carries the error. Where an event
+    loop runs already, as in a notebook, the work is done in a thread, which also calls `watch`.
 
     Raises:
         OutputError: the folder has no room for them.
         UsageError: a proxy of the environment has no usable address.
     """
     require_room(planned(files, folder), folder)
-    return asyncio.run(_fetch_all(files, folder, settings, watch))
+    work = _fetch_all(files, folder, settings, watch)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    return _run_beside(work)
+
+
+def _run_beside(work: Coroutine[Any, Any, list[Fetched]]) -> list[Fetched]:
+    """Run it in a thread with a loop of its own; an interrupt of the caller ends it, too."""
+    running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+
+    async def told() -> list[Fetched]:
+        task = asyncio.ensure_future(work)
+        running.set_result((asyncio.get_running_loop(), task))
+        return await task
+
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(lambda: asyncio.run(told()))
+        try:
+            return result.result()
+        except KeyboardInterrupt:
+            loop, task = running.result()
+            loop.call_soon_threadsafe(task.cancel)
+            raise
 
 
 async def _fetch_all(
