@@ -60,14 +60,29 @@ def test_the_matrix_is_that_of_predicting_each_image_alone(
             if t != 255:
                 expected[t, p] += 1
     found = evaluate_set(predictor, voc_val, range(len(voc_val)), silent)
-    assert found.sum() == expected.sum()
-    assert np.abs(found.numpy() - expected).sum() <= 4  # ties of rounding in normalisation
+    assert found.confmat.sum() == expected.sum()
+    assert np.abs(found.confmat.numpy() - expected).sum() <= 4  # ties of rounding in normalisation
 
 
 def test_subsets_add_up_to_the_whole(predictor: Predictor, voc_val: SampleSet) -> None:
     """Matrices of two halves sum to that of the set: images do not influence each other."""
     halves = [evaluate_set(predictor, voc_val, n, silent) for n in (range(3), range(3, 8))]
-    assert torch.equal(halves[0] + halves[1], evaluate_set(predictor, voc_val, range(8), silent))
+    both, whole = halves[0] + halves[1], evaluate_set(predictor, voc_val, range(8), silent)
+    assert torch.equal(both.confmat, whole.confmat)
+    assert both.images.keys == whole.images.keys == tuple(voc_val.key(n) for n in range(8))
+    for part, all_of_it in zip(both.images.arrays, whole.images.arrays, strict=True):
+        np.testing.assert_array_equal(part, all_of_it)
+
+
+def test_counts_of_images_sum_to_the_matrix(predictor: Predictor, voc_val: SampleSet) -> None:
+    """Over the images, the counts by class are diagonal, row and column sums of the matrix."""
+    found = evaluate_set(predictor, voc_val, range(8), silent)
+    matrix, images = found.confmat.numpy(), found.images
+    np.testing.assert_array_equal(images.true.sum(0), matrix.diagonal())
+    np.testing.assert_array_equal(images.targets.sum(0), matrix.sum(1))
+    np.testing.assert_array_equal(images.preds.sum(0), matrix.sum(0))
+    empty = evaluate_set(predictor, voc_val, [], silent)
+    assert empty.images.true.shape == (0, 4)
 
 
 def test_judging_leaves_the_net_training(predictor: Predictor, voc_val: SampleSet) -> None:
@@ -150,6 +165,22 @@ def test_json_holds_everything(trained: Path, shards: Path, tmp_path: Path) -> N
         assert found["all_background"]["mean_iou"] > 0, name
 
 
+def test_the_fixed_view_is_a_part_of_its_split(
+    trained: Path, make_shards: Callable[..., Path], tmp_path: Path
+) -> None:
+    """val100 counts its images among its split's, and JSON has the interval of 25 and more."""
+    directory = make_shards(tmp_path / "v", train=1, val=30)
+    manifest = json.loads((directory / "voc2012.json").read_text())
+    manifest["splits"]["val"]["official"] = 1449
+    (directory / "voc2012.json").write_text(json.dumps(manifest))
+    path, checkpoint, [result] = evaluate_run(trained, directory, "val100", "cpu", silent)
+    assert (result.images, result.official, result.whole) == (30, 1449, False)
+    found = plain_results(path, checkpoint, [result])["datasets"]["voc2012"]
+    interval = found["mean_iou_interval"]
+    assert interval["low"] < found["mean_iou"] < interval["high"]
+    assert (interval["level"], interval["over"]) == (0.95, "images")
+
+
 def test_a_net_of_other_classes_is_refused(
     trained: Path, make_shards: Callable[..., Path], shards: Path, tmp_path: Path
 ) -> None:
@@ -184,7 +215,7 @@ def test_validation_on_the_way_and_in_full_agree(predictor: Predictor, voc_val: 
     for judged in found.judged:
         assert judged.pred.shape == judged.truth.shape == judged.image.size[::-1]
     every = evaluate_set(predictor, voc_val, range(8), silent)
-    assert torch.equal(found.full.confmat, every)
+    assert torch.equal(found.full.confmat, every.confmat)
 
 
 def test_voc_comes_first(shards: Path) -> None:
@@ -209,7 +240,7 @@ def test_greyscale_and_tiny_images_are_judged(
     ]
     directory = make_shards(tmp_path / "o", train=1, val=odd)
     [samples] = open_shards(directory).sets("val")
-    confmat = evaluate_set(predictor, samples, range(2), silent)
-    assert confmat.sum(1).tolist() == [1, 165, 0, 0]
-    result = SetResult("voc2012", "val", 2, 2, False, False, samples.classes, confmat)
+    counted = evaluate_set(predictor, samples, range(2), silent)
+    assert counted.confmat.sum(1).tolist() == [1, 165, 0, 0]
+    result = SetResult("voc2012", "val", 2, False, False, samples.classes, counted)
     assert result.scores.present == 2

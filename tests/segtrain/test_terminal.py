@@ -9,8 +9,9 @@ import torch
 from rich.console import Console
 
 from segtrain import terminal
-from segtrain.evaluate import SetResult
+from segtrain.evaluate import Counted, SetResult
 from segtrain.manifests import ClassInfo
+from segtrain.metrics import ImageCounts, margins
 from segtrain.terminal import TrainDisplay, describe_line, percent, progress_bar, training_display
 
 CLASSES = (ClassInfo("background", (0, 0, 0)), ClassInfo("disc", (200, 30, 30)))
@@ -25,17 +26,23 @@ LINE: dict[str, Any] = {
 }
 
 
+def counted(matrix: list[list[int]], images: int) -> Counted:
+    """The same small matrix on each image."""
+    confmat = torch.tensor(matrix)
+    keys = [f"k{i}" for i in range(images)]
+    return Counted(images * confmat, ImageCounts.of(keys, [margins(confmat)] * images, 2))
+
+
 def result(**changes: object) -> SetResult:
     """A result of one data set."""
     values = {
         "dataset": "voc2012",
         "split": "val",
-        "images": 450,
         "official": 1449,
         "synthetic": False,
         "resized": False,
         "classes": CLASSES,
-        "confmat": torch.tensor([[6, 2], [1, 1]]),
+        "counted": counted([[6, 2], [1, 1]], 450),
     }
     return SetResult(**(values | changes))
 
@@ -47,6 +54,8 @@ def test_results_name_what_was_judged(capsys: pytest.CaptureFixture[str]) -> Non
     assert "voc2012 val: 450 of 1,449 images\n" in out
     assert "pixel accuracy %\t70.0\t80.0\n" in out
     assert "mean IoU %\t45.8\t40.0\n" in out
+    assert "mean IoU 45.8 %, 95 % interval 45.8 to 45.8: how far 450 of 1,449 images can be" in out
+    assert "nothing of training with another seed\n" in out
     assert "disc\t25.0\t50.0\t20.0\n" in out
     assert "2 of 2 classes present\n" in out
     assert "#" not in out
@@ -54,14 +63,24 @@ def test_results_name_what_was_judged(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_results_warn_of_what_cannot_be_compared(capsys: pytest.CaptureFixture[str]) -> None:
     """Resized targets, synthetic data and classes left out of the means are said."""
-    confmat = torch.tensor([[6, 0], [0, 0]])
-    terminal.print_result(result(resized=True, synthetic=True, images=1449, confmat=confmat))
+    found = counted([[6, 0], [0, 0]], 1449)
+    terminal.print_result(result(resized=True, synthetic=True, counted=found))
     out = capsys.readouterr().out
     assert "1,449 images (resized targets, synthetic data)" in out
     assert (
         "1 of 2 classes present, 1 in neither truth nor prediction and left out of the means" in out
     )
     assert "disc\t-\t-\t0.0\n" in out
+
+
+def test_few_images_have_no_interval_and_whole_splits_need_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """24 images are too few for an interval, which is said; of a whole split nothing is."""
+    terminal.print_result(result(counted=counted([[6, 2], [1, 1]], 24)))
+    assert "no interval of the mean IoU: 24 of 1,449 images are too few" in capsys.readouterr().out
+    terminal.print_result(result(official=450))
+    assert "interval" not in capsys.readouterr().out
 
 
 def test_a_log_line_reads_well() -> None:
@@ -73,6 +92,8 @@ def test_a_log_line_reads_well() -> None:
     text = describe_line(LINE | val, 1000)
     assert text.endswith("voc2012 val IoU 50.0 (floor 3.4)  2 batches all void")
     assert percent(None) == "-"
+    val["val"]["voc2012"]["mean_iou_interval"] = {"low": 0.461, "high": 0.54}
+    assert "voc2012 val IoU 50.0 [46.1 54.0] (floor 3.4)" in describe_line(LINE | val, 1000)
 
 
 def test_off_a_terminal_there_is_no_progress(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from segtrain.checkpoint import (
 )
 from segtrain.devices import autocast, choose_device
 from segtrain.errors import RunError
+from segtrain.intervals import Interval, mean_iou_interval
 from segtrain.manifests import ClassInfo
-from segtrain.metrics import Scores, all_background, confusion, scores
+from segtrain.metrics import ImageCounts, Scores, all_background, confusion, margins, scores
 from segtrain.models import build
 from segtrain.models.fcn import FCN
 from segtrain.preprocessing import Preprocessing
@@ -68,29 +70,64 @@ class Predictor:
         return self.logits(image).argmax(0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """What was counted on some images.
+
+    Attributes:
+        confmat: int64 `(C, C)` on the CPU, rows targets, over all of them.
+        images: The counts of each image.
+    """
+
+    confmat: Tensor
+    images: ImageCounts
+
+    def __add__(self, other: "Counted") -> "Counted":
+        """What was counted on these images and the others."""
+        return Counted(self.confmat + other.confmat, self.images + other.images)
+
+
+@dataclass(frozen=True, eq=False)
 class SetResult:
     """What one data set's confusion matrix was made of.
 
     Attributes:
         dataset: Name of the data set.
         split: Name of the split or view.
-        images: Images that were judged.
-        official: Images of the published split.
+        official: Images of the published split; 0 where there is none.
         synthetic: Whether the data were generated.
         resized: Whether the masks may have been made smaller than their sources.
         classes: The classes in the order of their ids.
-        confmat: int64 `(C, C)`, rows targets.
+        counted: What was counted, over all images and on each.
     """
 
     dataset: str
     split: str
-    images: int
     official: int
     synthetic: bool
     resized: bool
     classes: tuple[ClassInfo, ...]
-    confmat: Tensor
+    counted: Counted
+
+    @property
+    def confmat(self) -> Tensor:
+        """int64 `(C, C)`, rows targets."""
+        return self.counted.confmat
+
+    @property
+    def images(self) -> int:
+        """Images that were judged."""
+        return len(self.counted.images.keys)
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all images of a published split."""
+        return self.images == self.official and not self.synthetic
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """Of the mean IoU, over the choice of images; None where they are too few for one."""
+        return mean_iou_interval(self.counted.images)
 
     @property
     def scores(self) -> Scores:
@@ -114,6 +151,7 @@ class SetResult:
             "synthetic": self.synthetic,
             "resized_targets": self.resized,
             **rates(found),
+            "mean_iou_interval": self.interval.plain() if self.interval else None,
             "classes_present": found.present,
             "classes_left_out": found.left_out,
             "all_background": rates(floor),
@@ -153,7 +191,7 @@ def decoded_ahead(samples: SampleSet, numbers: Sequence[int]) -> Iterator[Decode
 
 def evaluate_set(
     predictor: Predictor, samples: SampleSet, numbers: Sequence[int], watch: Watcher
-) -> Tensor:
+) -> Counted:
     """Predict images one by one at their own size and count.
 
     Args:
@@ -162,9 +200,6 @@ def evaluate_set(
         numbers: Which of them, each once.
         watch: Called after each image.
 
-    Returns:
-        int64 `(C, C)` on the CPU, rows targets.
-
     Raises:
         SampleError: If a sample cannot be read.
     """
@@ -172,15 +207,19 @@ def evaluate_set(
     predictor.model.eval()
     size = len(predictor.classes)
     confmat = torch.zeros(size, size, dtype=torch.int64, device=predictor.device)
+    keys, by_image = [], []
     try:
         for done, sample in enumerate(decoded_ahead(samples, numbers), 1):
             pred = predictor.predict(sample.image)  # (H, W)
             target = torch.tensor(sample.mask, device=predictor.device)  # (H, W)
-            confmat += confusion(pred, target, size)
+            alone = confusion(pred, target, size)  # (C, C)
+            confmat += alone
+            keys.append(sample.key)
+            by_image.append(margins(alone))
             watch(done, sample, pred)
     finally:
         predictor.model.train(training)
-    return confmat.cpu()
+    return Counted(confmat.cpu(), ImageCounts.of(keys, by_image, size))
 
 
 def load_predictor(checkpoint: Checkpoint, path: Path, device: str) -> Predictor:
@@ -230,22 +269,21 @@ def evaluate_run(
     results = []
     for samples in sets:
         watch = start(samples.datasets[0], len(samples))
-        confmat = evaluate_set(predictor, samples, range(len(samples)), watch)
-        results.append(set_result(samples, split, len(samples), confmat))
+        counted = evaluate_set(predictor, samples, range(len(samples)), watch)
+        results.append(set_result(samples, split, counted))
     return path, checkpoint, results
 
 
-def set_result(samples: SampleSet, split: str, images: int, confmat: Tensor) -> SetResult:
-    """A confusion matrix with the facts about the samples that it counts."""
+def set_result(samples: SampleSet, split: str, counted: Counted) -> SetResult:
+    """What was counted, with the facts about the samples."""
     return SetResult(
         dataset=samples.datasets[0],
         split=split,
-        images=images,
         official=samples.official,
         synthetic=samples.synthetic,
         resized=samples.resized,
         classes=samples.classes,
-        confmat=confmat,
+        counted=counted,
     )
 
 

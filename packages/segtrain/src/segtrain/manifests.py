@@ -13,6 +13,7 @@ from segtrain.errors import ShardsError
 
 FORMAT = "segdata/1"
 IGNORE_INDEX = 255
+FIXED_VIEW = "val100"  # 100 keys of val that the build has drawn, for runs to validate on
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,12 @@
 """The four FCN metrics, from one confusion matrix over a whole set (Long et al., section 5)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segtrain.manifests import IGNORE_INDEX
@@ -23,6 +27,56 @@ def confusion(pred: Tensor, target: Tensor, num_classes: int) -> Tensor:
     valid = target.flatten() != IGNORE_INDEX
     counts = torch.bincount(pairs[valid], minlength=num_classes**2)
     return counts.view(num_classes, num_classes)  # (C, C)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageCounts:
+    """What is kept of each image's confusion matrix: enough for every metric of any of them.
+
+    Attributes:
+        keys: The n images.
+        true: int64 `(n, C)`: pixels of each class that were predicted as it.
+        targets: int64 `(n, C)`: labelled pixels of each class.
+        preds: int64 `(n, C)`: labelled pixels that were predicted as each class.
+    """
+
+    keys: tuple[str, ...]
+    true: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    preds: NDArray[np.int64]
+
+    @property
+    def union(self) -> NDArray[np.int64]:
+        """int64 `(n, C)`: labelled pixels that are of each class in truth or prediction."""
+        return self.targets + self.preds - self.true
+
+    def __add__(self, other: "ImageCounts") -> "ImageCounts":
+        """These images, then the others."""
+        parts = zip(self.arrays, other.arrays, strict=True)
+        return ImageCounts(self.keys + other.keys, *(np.concatenate(pair) for pair in parts))
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """`true`, `targets` and `preds`."""
+        return self.true, self.targets, self.preds
+
+    @classmethod
+    def of(cls, keys: Sequence[str], margins: Sequence[Tensor], num_classes: int) -> Self:
+        """The counts of some images.
+
+        Args:
+            keys: Of n images.
+            margins: int64 `(3, C)` of each, from `margins`.
+            num_classes: C.
+        """
+        none = torch.zeros(0, 3, num_classes, dtype=torch.int64)
+        stacked = (torch.stack(list(margins)) if margins else none).cpu().numpy()  # (n, 3, C)
+        return cls(tuple(keys), stacked[:, 0], stacked[:, 1], stacked[:, 2])
+
+
+def margins(confmat: Tensor) -> Tensor:
+    """Diagonal, row sums and column sums of a confusion matrix, int64 `(3, C)`, where it is."""
+    return torch.stack([confmat.diag(), confmat.sum(1), confmat.sum(0)])
 
 
 @dataclass(frozen=True)

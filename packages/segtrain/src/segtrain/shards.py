@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.errors import SampleError, ShardsError
-from segtrain.manifests import ClassInfo, Manifest, ShardRecord, SplitRecord, read_manifests
+from segtrain.manifests import (
+    FIXED_VIEW,
+    ClassInfo,
+    Manifest,
+    ShardRecord,
+    SplitRecord,
+    read_manifests,
+)
 
 MEMBERS = ("jpg", "json", "seg.png")
 OPEN_FILES = 64  # shards held open at once per process; macOS allows 256 files in all
@@ -347,7 +354,8 @@ class Shards:
             view = manifest.views[split]
             whole = self.load([(manifest, manifest.splits[view.split])])
             part = select_keys(whole, view.keys, f"{manifest.dataset}: {split}")
-            return replace(part, official=view.official)
+            published = split != FIXED_VIEW and view.official  # else it is a part of its split
+            return replace(part, official=view.official if published else whole.official)
         return None
 
     def view_keys(self, dataset: str, view: str) -> tuple[str, ...] | None:

@@ -89,6 +89,18 @@ def warnings(result: "SetResult") -> str:
     return f" ({', '.join(words)})" if words else ""
 
 
+def interval_words(result: "SetResult") -> str:
+    """What the mean IoU of a part of a split is worth."""
+    found, images = result.interval, coverage(result)
+    if found is None:
+        return f"no interval of the mean IoU: {images} are too few for one"
+    return (
+        f"mean IoU {percent(result.scores.mean_iou)} %, {100 * found.level:.0f} % interval "
+        f"{percent(found.low)} to {percent(found.high)}: how far {images} can be trusted for all "
+        "like them; it says nothing of training with another seed"
+    )
+
+
 def print_result(result: "SetResult") -> None:
     """The metrics of one data set beside the all-background floor, then a table by class."""
     found, floor = result.scores, result.floor
@@ -108,6 +120,8 @@ def print_result(result: "SetResult") -> None:
             ],
         ],
     )
+    if not result.whole:
+        print_line(interval_words(result))
     total = max(1, sum(found.target_pixels))
     by_class = zip(result.classes, found.iou, found.accuracy, found.target_pixels, strict=True)
     rows = [
@@ -229,7 +243,9 @@ def describe_line(line: dict[str, Any], steps: int) -> str:
     ]
     for name, val in line.get("val", {}).items():
         floor = percent(val["all_background_iou"])
-        words.append(f"{name} val IoU {percent(val['mean_iou'])} (floor {floor})")
+        found = val.get("mean_iou_interval")
+        ends = f" [{percent(found['low'])} {percent(found['high'])}]" if found else ""
+        words.append(f"{name} val IoU {percent(val['mean_iou'])}{ends} (floor {floor})")
     if line["void_batches"]:
         words.append(f"{line['void_batches']} batches all void")
     return "  ".join(words)

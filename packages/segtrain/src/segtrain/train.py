@@ -355,6 +355,7 @@ def summary(result: SetResult) -> dict[str, Any]:
     return {
         "images": result.images,
         **rates(result.scores),
+        "mean_iou_interval": result.interval.plain() if result.interval else None,
         "classes_present": result.scores.present,
         "all_background_iou": result.floor.mean_iou,
         "resized_targets": result.resized,

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from segtrain.evaluate import Predictor, SetResult, evaluate_set, set_result
+from segtrain.manifests import FIXED_VIEW
 from segtrain.overlays import Judged
 from segtrain.samples import Decoded
 from segtrain.shards import SampleSet, Shards
 
-VIEW = "val100"  # the fixed subset that the manifests name
 Progress = Callable[[str, int, int], None]  # data set, images done, images in all
 
 
@@ -82,7 +82,8 @@ def validation_sets(shards: Shards, count: int) -> list[ValidationSet]:
         ShardsError: If no data set has a val split.
     """
     return [
-        split_first(s, shards.view_keys(s.datasets[0], VIEW), count) for s in shards.sets("val")
+        split_first(s, shards.view_keys(s.datasets[0], FIXED_VIEW), count)
+        for s in shards.sets("val")
     ]
 
 
@@ -114,13 +115,12 @@ def validate(
     def later(done: int, _: Decoded, __: torch.Tensor) -> None:
         progress(chosen.name, len(chosen.first) + done, total)
 
-    confmat = evaluate_set(predictor, chosen.samples, chosen.first, watch)
-    result = set_result(chosen.samples, "val", len(chosen.first), confmat)
+    counted = evaluate_set(predictor, chosen.samples, chosen.first, watch)
+    result = set_result(chosen.samples, "val", counted)
     if not full:
         return Validated(result, None, judged)
-    confmat = confmat + evaluate_set(predictor, chosen.samples, chosen.rest, later)
-    everything = set_result(chosen.samples, "val", len(chosen.samples), confmat)
-    return Validated(result, everything, judged)
+    counted = counted + evaluate_set(predictor, chosen.samples, chosen.rest, later)
+    return Validated(result, set_result(chosen.samples, "val", counted), judged)
 
 
 def floors(num_classes: int, pixels: np.ndarray) -> dict[str, float]:
