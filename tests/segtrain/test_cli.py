@@ -44,7 +44,7 @@ def test_importing_everything_brings_no_data_tools() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["run", "--help"], ["eval", "-h"], ["predict", "-h"]]
+    "words", [["--help"], ["run", "--help"], ["eval", "-h"], ["compare", "-h"], ["predict", "-h"]]
 )
 def test_help_starts_without_torch(words: list[str]) -> None:
     """Help of the program and of each command loads neither torch nor numpy nor Pillow."""
@@ -81,6 +81,8 @@ def test_every_field_is_an_option_with_its_help() -> None:
     ("command", "words"),
     [
         ("eval", ["--shards", "--split", "--json", "--device", "segtrain eval runs/fcn8s"]),
+        ("eval", ["--scales", "--flip", "--batch", "--pictures"]),
+        ("compare", ["--shards", "--split", "--json", "--pictures", "segtrain compare runs/a"]),
         ("predict", ["--out", "--max-side", "--device", "segtrain predict runs/fcn8s"]),
     ],
 )
@@ -153,6 +155,8 @@ def call_here(
         (["run", "--steps", "0"], 2, "--steps must be at least 1"),
         (["run", "--variant", "4s"], 2, "'4s' is not one of"),
         (["eval", "nowhere"], 1, "nowhere: there is no such run or checkpoint"),
+        (["eval", "nowhere", "--scales", "1,x"], 2, "--scales 1,x: is no list of numbers"),
+        (["compare", "nowhere", "else"], 1, "nowhere: there is no such run or checkpoint"),
         (["predict", "nowhere", "x.jpg"], 1, "nowhere: there is no such run or checkpoint"),
         (["eval", "nowhere", "--json", "no/folder.json"], 1, "there is no folder no"),
         (["predict"], 2, "Missing argument"),
@@ -173,6 +177,27 @@ def test_mistakes_get_one_clear_error(
     assert message in error
     assert out == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_judging_takes_its_options(
+    trained: Path,
+    shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """eval and compare see images in the forms that were asked for, and draw and write the rest."""
+    json_file, drawn = tmp_path / "r.json", tmp_path / "drawn"
+    options = ["--scales", "0.5,1", "--flip", "--batch", 4, "--json", json_file]
+    for words in (("eval", trained), ("compare", trained / "last.pt", trained / "best.pt")):
+        more = (*options, "--shards", shards, "--pictures", drawn, "--device", "cpu")
+        code, out, error = call_here(monkeypatch, capsys, *words, *more)
+        assert code == 0, error
+        assert "mean of softmax at scale 0.5, 1, each also mirrored\n" in out
+        assert json.loads(json_file.read_text())["views"] == {"scales": [0.5, 1.0], "flip": True}
+    assert "\nimages: A better on " in out
+    names = {p.name for p in drawn.iterdir()}
+    assert {"confusion-coco2017-val.png", "confusion-voc2012-val.png"} <= names
 
 
 def test_an_error_is_one_line_without_traceback(

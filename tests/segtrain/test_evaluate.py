@@ -12,15 +12,14 @@ from PIL import Image
 from segtrain.checkpoint import load_checkpoint
 from segtrain.errors import CheckpointError, SampleError
 from segtrain.evaluate import (
-    Predictor,
     SetResult,
     decoded_ahead,
     evaluate_run,
     evaluate_set,
-    load_predictor,
     plain_results,
     write_results,
 )
+from segtrain.predictor import Predictor, load_predictor
 from segtrain.samples import load
 from segtrain.shards import SampleSet, open_shards
 from segtrain.validation import floors, split_first, validate, validation_sets
@@ -213,7 +212,7 @@ def test_validation_on_the_way_and_in_full_agree(predictor: Predictor, voc_val: 
     assert seen == [(i, 8) for i in range(1, 9)]
     assert [j.key for j in found.judged] == ["voc2012_val0000", "voc2012_val0002"]
     for judged in found.judged:
-        assert judged.pred.shape == judged.truth.shape == judged.image.size[::-1]
+        assert judged.preds[0].shape == judged.truth.shape == judged.image.size[::-1]
     every = evaluate_set(predictor, voc_val, range(8), silent)
     assert torch.equal(found.full.confmat, every.confmat)
 

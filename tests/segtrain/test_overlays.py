@@ -118,7 +118,7 @@ def test_comparisons_show_truth_and_prediction_in_flat_colours() -> None:
     truth, pred = half(320, 240), np.full((240, 320), 2, np.uint8)
     truth[:5] = 255
     image = Image.new("RGB", (320, 240), (12, 34, 56))
-    sheet = comparison([Judged("k_1", image, truth, pred)] * 2, CLASSES, "voc2012 val, step 10")
+    sheet = comparison([Judged("k_1", image, truth, (pred,))] * 2, CLASSES, "voc2012 val, step 10")
     pixels = np.asarray(sheet)
     assert pixels.shape[1] == 992
     row = pixels[58 + 120]

@@ -13,7 +13,6 @@ from PIL import Image
 
 from segtrain.checkpoint import load_checkpoint
 from segtrain.errors import CheckpointError, PhotoError
-from segtrain.evaluate import Predictor, load_predictor
 from segtrain.predict import (
     enlarged_argmax,
     load_photo,
@@ -21,6 +20,7 @@ from segtrain.predict import (
     predict_photo,
     predict_photos,
 )
+from segtrain.predictor import Predictor, load_predictor
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,10 @@ from segtrain.errors import InterruptedRunError, SegtrainError
 from segtrain.recipes import Device, TrainConfig
 
 if typing.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import Progress
+
     from segtrain.evaluate import Watcher
     from segtrain.session import Outcome
 
@@ -147,43 +151,152 @@ def register_run() -> None:
 register_run()
 
 
+ShardsOption = Annotated[Path, typer.Option(help="The shards directory.")]
+SplitOption = Annotated[
+    str, typer.Option(help="train, val, or the name of a view in the manifests.")
+]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write everything here.")
+]
+ScalesOption = Annotated[
+    str,
+    typer.Option(
+        metavar="S,S,...",
+        help="Scales at which the net sees each image, such as 0.5,0.75,1,1.25; the mean of their "
+        "softmax, enlarged to the image's own size, decides.",
+    ),
+]
+FlipOption = Annotated[
+    bool, typer.Option("--flip", help="See each image mirrored, too; the mean softmax decides.")
+]
+BatchOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Images at once. Only images that the net pads to one size share a batch, so the "
+        "result is that of 1; more is faster on a GPU.",
+    ),
+]
+
+
 @app.command(
     "eval",
     epilog="[bold]segtrain eval runs/fcn8s[/]   the val split of every data set\n\n"
-    "[bold]segtrain eval runs/fcn8s --split val100 --json result.json[/]   100 fixed images",
+    "[bold]segtrain eval runs/fcn8s --split val100 --json result.json[/]   100 fixed images\n\n"
+    "[bold]segtrain eval runs/fcn8s --scales 0.75,1,1.25 --flip --pictures matrices/[/]",
 )
 def evaluate(
     run: RunArgument,
-    shards: Annotated[Path, typer.Option(help="The shards directory.")] = Path("shards"),
-    split: Annotated[
-        str, typer.Option(help="train, val, or the name of a view in the manifests.")
-    ] = "val",
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write everything here.")
+    shards: ShardsOption = Path("shards"),
+    split: SplitOption = "val",
+    scales: ScalesOption = "1",
+    flip: FlipOption = False,
+    batch: BatchOption = 1,
+    json_file: JsonOption = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Draw each data set's confusion matrix into here."),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Judge a net: four metrics and a table by class, for each data set.
 
     Every image is predicted at its own size, and one confusion matrix is made over the whole split
-    at the masks' own size; pixels of 255 are left out.
+    at the masks' own size; pixels of 255 are left out. For a part of a split, the mean IoU has an
+    interval over the choice of images.
     """
-    from segtrain.evaluate import check_writable, evaluate_run, plain_results, write_results
+    from segtrain.evaluate import (
+        check_writable,
+        evaluate_run,
+        make_folder,
+        plain_results,
+        write_matrices,
+        write_results,
+    )
+    from segtrain.predictor import Views
 
+    views = Views.parse(scales, flip=flip)
     if json_file:
         check_writable(json_file)
     with terminal.progress_bar() as progress:
-
-        def start(name: str, total: int) -> "Watcher":
-            count = terminal.image_counter(progress, f"{name} {split}", total)
-            return lambda done, *_: count(done)
-
-        path, checkpoint, results = evaluate_run(run, shards, split, device, start)
+        start = image_watchers(progress, split)
+        path, checkpoint, results = evaluate_run(
+            run, shards, split, device, start, views=views, batch=batch
+        )
     terminal.print_line(f"{path}: FCN-{checkpoint.config['variant']}, step {checkpoint.step:,}")
+    if words := views.words():
+        terminal.print_line(words)
     for result in results:
         terminal.print_result(result)
     if json_file:
-        write_results(json_file, plain_results(path, checkpoint, results))
+        write_results(json_file, plain_results(path, checkpoint, results, views))
+    if pictures:
+        make_folder(pictures)
+        write_matrices(pictures, results)
+
+
+def image_watchers(progress: "Progress", split: str) -> "Callable[[str, int], Watcher]":
+    """What counts the images of each data set in a progress bar."""
+
+    def start(name: str, total: int) -> "Watcher":
+        count = terminal.image_counter(progress, f"{name} {split}", total)
+        return lambda done, *_: count(done)
+
+    return start
+
+
+@app.command(
+    epilog="[bold]segtrain compare runs/a runs/b[/]   on the val split of every data set\n\n"
+    "[bold]segtrain compare runs/a/last.pt runs/a/best.pt --split val100 --pictures differences/[/]"
+)
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run's folder or a checkpoint.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    shards: ShardsOption = Path("shards"),
+    split: SplitOption = "val",
+    scales: ScalesOption = "1",
+    flip: FlipOption = False,
+    batch: BatchOption = 1,
+    json_file: JsonOption = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Draw the images that differ most into here."),
+    ] = None,
+    count: Annotated[
+        int, typer.Option(min=1, help="How many of the images that differ most to name and draw.")
+    ] = 10,
+    device: DeviceOption = "auto",
+) -> None:
+    """Compare two nets of the same classes on the same images.
+
+    The difference of their mean IoUs, and of each class's, has an interval over the choice of
+    images, both nets being judged on the same ones. It ends with which is better, or that these
+    images do not tell.
+    """
+    from segtrain.compare import compare_runs, plain_comparisons, write_sheets
+    from segtrain.evaluate import check_writable, make_folder, write_results
+    from segtrain.predictor import Views
+
+    views = Views.parse(scales, flip=flip)
+    if json_file:
+        check_writable(json_file)
+    with terminal.progress_bar() as progress:
+        start = image_watchers(progress, split)
+        nets, found = compare_runs(
+            (first, second), shards, split, device, start, views=views, batch=batch
+        )
+    for name, net in zip("AB", nets, strict=True):
+        variant, step = net.checkpoint.config["variant"], net.checkpoint.step
+        terminal.print_line(f"{name}: {net.path}: FCN-{variant}, step {step:,}")
+    if words := views.words():
+        terminal.print_line(words)
+    for compared in found:
+        terminal.print_comparison(compared, count)
+    if json_file:
+        write_results(json_file, plain_comparisons(nets, views, found))
+    if pictures:
+        make_folder(pictures)
+        write_sheets(pictures, found, nets, count)
 
 
 @app.command(

@@ -3,14 +3,13 @@
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -20,54 +19,23 @@ from segtrain.checkpoint import (
     check_classes,
     find_checkpoint,
     load_checkpoint,
-    load_state,
     write_beside,
 )
-from segtrain.devices import autocast, choose_device
 from segtrain.errors import RunError
 from segtrain.intervals import Interval, mean_iou_interval
 from segtrain.manifests import ClassInfo
+from segtrain.matrix_picture import matrix_picture
 from segtrain.metrics import ImageCounts, Scores, all_background, confusion, margins, scores
-from segtrain.models import build
-from segtrain.models.fcn import FCN
-from segtrain.preprocessing import Preprocessing
+from segtrain.predictor import Predictor, Size, Views, load_predictor
 from segtrain.samples import Decoded, load
 from segtrain.shards import SampleSet, open_shards
 
 DECODERS = 4  # threads that decode ahead; Pillow's decoders let other threads run
 
+WAITING = 8  # batches' worth of images that may wait for others of their size
+
 # called after each image with the number of images done, the sample and the prediction (H, W)
 Watcher = Callable[[int, Decoded, Tensor], None]
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """A net that is ready to predict.
-
-    Attributes:
-        model: The net, in evaluation mode while predicting.
-        preprocessing: What its input wants.
-        device: Where it is.
-        classes: Its classes in the order of their ids.
-    """
-
-    model: FCN
-    preprocessing: Preprocessing
-    device: torch.device
-    classes: tuple[ClassInfo, ...]
-
-    @torch.inference_mode()
-    def logits(self, image: Image.Image) -> Tensor:
-        """Scores of one RGB image: float32 `(C, H, W)` on the device."""
-        pixels = torch.from_numpy(np.array(image)).to(self.device)  # (H, W, 3)
-        nchw = pixels.permute(2, 0, 1)[None]  # (1, 3, H, W), channels_last
-        with autocast(self.device):
-            logits: Tensor = self.model(self.preprocessing.normalise(nchw))  # (1, C, H, W)
-        return logits[0].float()
-
-    def predict(self, image: Image.Image) -> Tensor:
-        """Class ids of one RGB image: int64 `(H, W)` on the device."""
-        return self.logits(image).argmax(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,60 +157,76 @@ def decoded_ahead(samples: SampleSet, numbers: Sequence[int]) -> Iterator[Decode
                 future.cancel()
 
 
+def grouped(
+    stream: Iterable[Decoded], form: Callable[[Size], Hashable], batch: int
+) -> Iterator[list[tuple[int, Decoded]]]:
+    """Batches of samples of one form, each with its position in the stream.
+
+    With `batch` 1 they come in order. Else samples wait for others of their form; when too many
+    do, the form that has the most goes on as it is, and at the end all do.
+    """
+    waiting: dict[Hashable, list[tuple[int, Decoded]]] = {}
+    for position, sample in enumerate(stream):
+        key = form(sample.image.size)
+        waiting.setdefault(key, []).append((position, sample))
+        if len(waiting[key]) == batch:
+            yield waiting.pop(key)
+        elif sum(map(len, waiting.values())) >= WAITING * batch:
+            yield waiting.pop(max(waiting, key=lambda k: len(waiting[k])))
+    yield from waiting.values()
+
+
 def evaluate_set(
-    predictor: Predictor, samples: SampleSet, numbers: Sequence[int], watch: Watcher
+    predictor: Predictor,
+    samples: SampleSet,
+    numbers: Sequence[int],
+    watch: Watcher,
+    batch: int = 1,
 ) -> Counted:
-    """Predict images one by one at their own size and count.
+    """Predict images at their own size and count.
 
     Args:
         predictor: The net.
         samples: The samples.
         numbers: Which of them, each once.
-        watch: Called after each image.
+        watch: Called after each image; in the order of `numbers` where `batch` is 1.
+        batch: Images that are predicted at once, all of one padded size, so that the result does
+            not depend on it.
 
     Raises:
         SampleError: If a sample cannot be read.
     """
     training = predictor.model.training
     predictor.model.eval()
-    size = len(predictor.classes)
+    size, done = len(predictor.classes), 0
     confmat = torch.zeros(size, size, dtype=torch.int64, device=predictor.device)
-    keys, by_image = [], []
+    found: dict[int, tuple[str, Tensor]] = {}
     try:
-        for done, sample in enumerate(decoded_ahead(samples, numbers), 1):
-            pred = predictor.predict(sample.image)  # (H, W)
-            target = torch.tensor(sample.mask, device=predictor.device)  # (H, W)
-            alone = confusion(pred, target, size)  # (C, C)
-            confmat += alone
-            keys.append(sample.key)
-            by_image.append(margins(alone))
-            watch(done, sample, pred)
+        for group in grouped(decoded_ahead(samples, numbers), predictor.form, batch):
+            preds = predictor.predict_batch([sample.image for _, sample in group])
+            for (position, sample), pred in zip(group, preds, strict=True):
+                target = torch.tensor(sample.mask, device=predictor.device)  # (H, W)
+                alone = confusion(pred, target, size)  # (C, C)
+                confmat += alone
+                found[position] = (sample.key, margins(alone))
+                done += 1
+                watch(done, sample, pred)
     finally:
         predictor.model.train(training)
-    return Counted(confmat.cpu(), ImageCounts.of(keys, by_image, size))
-
-
-def load_predictor(checkpoint: Checkpoint, path: Path, device: str) -> Predictor:
-    """The net of a checkpoint, ready to predict.
-
-    Args:
-        checkpoint: What was read.
-        path: Where from, for messages.
-        device: `auto`, `cpu`, `cuda` or `mps`.
-
-    Raises:
-        CheckpointError: If its weights do not fit its configuration.
-    """
-    where = choose_device(device)
-    model = build(checkpoint.train_config, len(checkpoint.classes))
-    load_state(model, checkpoint.model, path)
-    preprocessing = Preprocessing.from_fingerprint(checkpoint.preprocessing)
-    ready = model.to(where).to(memory_format=torch.channels_last).eval()
-    return Predictor(ready, preprocessing, where, checkpoint.class_infos)
+    ordered = [found[position] for position in sorted(found)]
+    images = ImageCounts.of([k for k, _ in ordered], [m for _, m in ordered], size)
+    return Counted(confmat.cpu(), images)
 
 
 def evaluate_run(
-    run: Path, shards: Path, split: str, device: str, start: Callable[[str, int], Watcher]
+    run: Path,
+    shards: Path,
+    split: str,
+    device: str,
+    start: Callable[[str, int], Watcher],
+    *,
+    views: Views | None = None,
+    batch: int = 1,
 ) -> tuple[Path, Checkpoint, list[SetResult]]:
     """Judge a run's net on a split of every data set of a shards directory.
 
@@ -252,6 +236,8 @@ def evaluate_run(
         split: `train`, `val`, or the name of a view.
         device: `auto`, `cpu`, `cuda` or `mps`.
         start: Called with each data set's name and number of images; gives its watcher.
+        views: In which forms the net sees an image; as it is by default.
+        batch: Images that are predicted at once; the result does not depend on it.
 
     Returns:
         The checkpoint's path, the checkpoint, and a result per data set.
@@ -265,11 +251,11 @@ def evaluate_run(
     directory = open_shards(shards)
     check_classes(checkpoint, directory.classes, path)
     sets = directory.sets(split)
-    predictor = load_predictor(checkpoint, path, device)
+    predictor = load_predictor(checkpoint, path, device, views)
     results = []
     for samples in sets:
         watch = start(samples.datasets[0], len(samples))
-        counted = evaluate_set(predictor, samples, range(len(samples)), watch)
+        counted = evaluate_set(predictor, samples, range(len(samples)), watch, batch)
         results.append(set_result(samples, split, counted))
     return path, checkpoint, results
 
@@ -287,15 +273,51 @@ def set_result(samples: SampleSet, split: str, counted: Counted) -> SetResult:
     )
 
 
-def plain_results(path: Path, checkpoint: Checkpoint, results: list[SetResult]) -> dict[str, Any]:
+def plain_results(
+    path: Path, checkpoint: Checkpoint, results: list[SetResult], views: Views | None = None
+) -> dict[str, Any]:
     """Everything about an evaluation as plain types, for JSON."""
     return {
         "format": "segtrain-eval/1",
         "checkpoint": path.as_posix(),
         "variant": checkpoint.config["variant"],
         "step": checkpoint.step,
+        "views": (views or Views()).plain(),
         "datasets": {result.dataset: result.plain() for result in results},
     }
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of pictures.
+
+    Raises:
+        RunError: If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be made: {error}") from error
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Write a picture as PNG, whole or not at all.
+
+    Raises:
+        RunError: If it cannot be written.
+    """
+    write_beside(path, lambda part: picture.save(part, format="PNG"))
+
+
+def write_matrices(folder: Path, results: Sequence[SetResult]) -> None:
+    """Write `confusion-DATASET-SPLIT.png` for each data set.
+
+    Raises:
+        RunError: If one cannot be written.
+    """
+    for result in results:
+        title = f"{result.dataset} {result.split}, {result.images:,} images"
+        picture = matrix_picture(result.confmat.numpy(), result.classes, title)
+        write_picture(folder / f"confusion-{result.dataset}-{result.split}.png", picture)
 
 
 def check_writable(path: Path) -> None:

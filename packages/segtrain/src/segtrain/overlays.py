@@ -178,31 +178,45 @@ def photo_overlay(image: Image.Image, mask: Ids, classes: Sequence[ClassInfo]) -
 
 
 class Judged(NamedTuple):
-    """One validation image: key, photo, truth and prediction (uint8 `(H, W)` both)."""
+    """One judged image.
+
+    Attributes:
+        key: Its key, and what else its row shall say.
+        image: The photo.
+        truth: uint8 `(H, W)`.
+        preds: Predictions of one or more nets, uint8 `(H, W)` each.
+    """
 
     key: str
     image: Image.Image
     truth: Ids
-    pred: Ids
+    preds: tuple[Ids, ...]
 
 
-def comparison(rows: Sequence[Judged], classes: Sequence[ClassInfo], title: str) -> Image.Image:
-    """A sheet with a row per image: photo, truth, prediction; a legend of all classes in it.
+def comparison(
+    rows: Sequence[Judged],
+    classes: Sequence[ClassInfo],
+    title: str,
+    nets: Sequence[str] = ("prediction",),
+) -> Image.Image:
+    """A sheet with a row per image: photo, truth, predictions; a legend of all classes in it.
 
     Args:
         rows: The images, at least one.
         classes: The classes in the order of their ids.
         title: What the sheet shows: data set and step.
+        nets: What stands above each prediction; as many as each row has.
     """
     font = ImageFont.load_default(15)
     gap, caption, head = 8, 24, 58
-    cells = [[draw_cell(row, part, classes) for part in range(3)] for row in rows]
+    heads = ("photo", "truth", *nets)
+    cells = [draw_cells(row, classes) for row in rows]
     heights = [cell[0].height + caption for cell in cells]
-    width = 3 * CELL + 4 * gap
+    width = len(heads) * (CELL + gap) + gap
     canvas = Image.new("RGB", (width, head + sum(heights) + gap), PAPER)
     draw = ImageDraw.Draw(canvas)
     draw.text((gap, 8), title, INK, ImageFont.load_default(18))
-    for part, words in enumerate(("photo", "truth", "prediction")):
+    for part, words in enumerate(heads):
         draw.text((gap + part * (CELL + gap), 34), words, DIM, font)
     top = head
     for row, cell, height in zip(rows, cells, heights, strict=True):
@@ -210,15 +224,14 @@ def comparison(rows: Sequence[Judged], classes: Sequence[ClassInfo], title: str)
             canvas.paste(picture, (gap + part * (CELL + gap), top))
         draw.text((gap, top + height - caption + 3), row.key, DIM, font)
         top += height
-    found = np.concatenate([m.ravel() for row in rows for m in (row.truth, row.pred)])
+    found = np.concatenate([m.ravel() for row in rows for m in (row.truth, *row.preds)])
     entries = [Entry(e.name, e.color, 0) for e in shares(found, classes)]
     return with_legend(canvas, entries, font_width=800)
 
 
-def draw_cell(row: Judged, part: int, classes: Sequence[ClassInfo]) -> Image.Image:
-    """One picture of a comparison: 0 the photo, 1 the truth, 2 the prediction, in flat colours."""
+def draw_cells(row: Judged, classes: Sequence[ClassInfo]) -> list[Image.Image]:
+    """The pictures of a comparison's row: the photo, then truth and predictions in flat colours."""
     size = fitted(row.image.size, CELL, CELL)
-    if part == 0:
-        return resized_pair(row.image, row.truth, size)[0]
-    ids = resized_pair(row.image, row.truth if part == 1 else row.pred, size)[1]
-    return Image.fromarray(palette(classes)[ids])
+    photo = resized_pair(row.image, row.truth, size)[0]
+    masks = [resized_pair(row.image, ids, size)[1] for ids in (row.truth, *row.preds)]
+    return [photo, *(Image.fromarray(palette(classes)[ids]) for ids in masks)]

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from segtrain.checkpoint import find_checkpoint, load_checkpoint, write_beside
 from segtrain.errors import PhotoError, RunError
-from segtrain.evaluate import Predictor, load_predictor
 from segtrain.overlays import photo_overlay, shares
+from segtrain.predictor import Predictor, load_predictor
 from segtrain.terminal import percent
 
 STRIP = 64  # rows of a large photo whose scores are enlarged at a time

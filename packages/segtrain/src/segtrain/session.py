@@ -21,12 +21,13 @@ from segtrain.checkpoint import (
 )
 from segtrain.devices import choose_device, describe, set_rng_state
 from segtrain.errors import CheckpointError, ShardsError
-from segtrain.evaluate import Predictor, SetResult
+from segtrain.evaluate import SetResult
 from segtrain.interruption import Interruption
 from segtrain.models import build
 from segtrain.models.fcn import count_parameters
 from segtrain.models.weights import WeightsReport, load_origin, load_weights
 from segtrain.optimizer import make_optimizer
+from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.recipes import TrainConfig, changed, inherited, known
 from segtrain.runs import RunFolder

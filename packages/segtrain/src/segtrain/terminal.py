@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from segtrain.compare import Comparison
     from segtrain.evaluate import SetResult
+    from segtrain.intervals import Interval
 
 
 def print_error(message: str) -> None:
@@ -135,6 +137,62 @@ def print_result(result: "SetResult") -> None:
         f"{found.present} of {len(result.classes)} classes present"
         + (absent if found.left_out else "")
     )
+
+
+def points(difference: float | None) -> str:
+    """A difference of rates in points of per cent, signed; `-` where there is none."""
+    return "-" if difference is None else f"{100 * difference:+.1f}"
+
+
+def ends_words(found: "Interval | None") -> str:
+    """An interval of a difference, `-` where there is none."""
+    return f"{points(found.low)} to {points(found.high)}" if found else "-"
+
+
+def verdict_words(found: "Comparison") -> str:
+    """What two nets' difference on these images says."""
+    images, verdict = coverage(found.first), found.verdict()
+    if verdict == "same":
+        return f"A and B predict the same on {images}"
+    difference = f"{points(found.difference)} points of mean IoU"
+    if found.interval is None:
+        return f"{images} are too few to tell A and B apart (B less A: {difference})"
+    level = f"{100 * found.interval.level:.0f} % interval {ends_words(found.interval)}"
+    told = f"{verdict} is better" if verdict else f"{images} do not tell A and B apart"
+    return (
+        f"{told}: B less A is {difference}, {level} over the choice of images; it says nothing of "
+        "training either with another seed"
+    )
+
+
+def print_comparison(found: "Comparison", named: int) -> None:
+    """Two nets on one data set: metrics, classes, images, and what they say."""
+    first, second = found.first.scores, found.second.scores
+    about = f"{coverage(found.first)}{warnings(found.first)}"
+    print_line(f"{found.first.dataset} {found.first.split}: {about}", "bold")
+    names = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
+    words = ("pixel accuracy %", "mean accuracy %", "mean IoU %", "frequency weighted IoU %")
+    rows = [
+        [word, percent(getattr(first, n)), percent(getattr(second, n)),
+         points(getattr(second, n) - getattr(first, n))]
+        for n, word in zip(names, words, strict=True)
+    ]  # fmt: skip
+    print_table("", ["metric", "A", "B", "B less A"], rows)
+    by_class = zip(found.first.classes, first.iou, second.iou, found.class_intervals, strict=True)
+    rows = [
+        [f"#{bytes(c.color).hex()} {c.name}", percent(a), percent(b),
+         points(None if a is None or b is None else b - a), ends_words(ends)]
+        for c, a, b, ends in by_class
+    ]  # fmt: skip
+    print_table("", ["class", "A IoU %", "B IoU %", "B less A", "95 % interval"], rows)
+    pairs = found.most_different(named)
+    if pairs:
+        rows = [[p.key, percent(p.first), percent(p.second), points(p.difference)] for p in pairs]
+        columns = ["images that differ most", "A IoU %", "B IoU %", "B less A"]
+        print_table("", columns, rows)
+    ours, theirs, alike = found.wins
+    print_line(f"images: A better on {ours:,}, B better on {theirs:,}, alike on {alike:,}")
+    print_line(verdict_words(found), "bold")
 
 
 @contextmanager

@@ -18,11 +18,12 @@ from segtrain.errors import (
     RunError,
     SegtrainError,
 )
-from segtrain.evaluate import Predictor, SetResult, rates
+from segtrain.evaluate import SetResult, rates
 from segtrain.interruption import Interruption, StopRequested
 from segtrain.metrics import confusion, scores
 from segtrain.optimizer import learning_rate, pixel_loss, set_learning_rate
 from segtrain.overlays import comparison
+from segtrain.predictor import Predictor
 from segtrain.recipes import TrainConfig
 from segtrain.runs import RunFolder
 from segtrain.terminal import TrainDisplay, describe_line

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from segtrain.evaluate import Predictor, SetResult, evaluate_set, set_result
+from segtrain.evaluate import SetResult, evaluate_set, set_result
 from segtrain.manifests import FIXED_VIEW
 from segtrain.overlays import Judged
+from segtrain.predictor import Predictor
 from segtrain.samples import Decoded
 from segtrain.shards import SampleSet, Shards
 
@@ -109,7 +110,7 @@ def validate(
     def watch(done: int, sample: Decoded, pred: torch.Tensor) -> None:
         if done - 1 in drawn:
             ids = pred.to("cpu", torch.uint8).numpy()
-            judged.append(Judged(sample.key, sample.image, sample.mask, ids))
+            judged.append(Judged(sample.key, sample.image, sample.mask, (ids,)))
         progress(chosen.name, done, total)
 
     def later(done: int, _: Decoded, __: torch.Tensor) -> None:
