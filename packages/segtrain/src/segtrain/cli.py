@@ -152,9 +152,7 @@ register_run()
 
 
 ShardsOption = Annotated[Path, typer.Option(help="The shards directory.")]
-SplitOption = Annotated[
-    str, typer.Option(help="train, val, or the name of a view in the manifests.")
-]
+SplitOption = Annotated[str, typer.Option(help="train, val, or a named subset of either.")]
 JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write everything here.")
 ]
