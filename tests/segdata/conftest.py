@@ -7,9 +7,10 @@ before it is written as an archive or as a folder.
 import gzip
 import io
 import json
+import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -340,3 +341,28 @@ def read_tree() -> Callable[[Path], dict[str, bytes]]:
         return {path.name: path.read_bytes() for path in files}
 
     return read
+
+
+@pytest.fixture(scope="session", autouse=True)
+def errors_met() -> Iterator[set[str]]:
+    """The headline of every error that segdata's own code has built in this process so far."""
+    import segdata
+    from segdata.errors import SegdataError
+
+    met: set[str] = set()
+    source = str(Path(segdata.__path__[0]))
+    build = SegdataError.__init__
+
+    def noted(self: SegdataError, what: str, **parts: Any) -> None:  # noqa: ANN401 - an error's
+        if sys._getframe(1).f_code.co_filename.startswith(source):
+            met.add(what)
+        build(self, what, **parts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SegdataError, "__init__", noted)
+        yield met
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The test that asks which errors were met comes last."""
+    items.sort(key=lambda item: item.name == "test_every_error_is_provoked")

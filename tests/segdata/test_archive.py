@@ -1,11 +1,13 @@
 """Archives: one view of zip, tar, tgz and folder, and no damage that passes unseen."""
 
+import gzip
 import io
 import os
 import pickle
 import struct
 import sys
 import tarfile
+import tempfile
 import tracemalloc
 import zipfile
 import zlib
@@ -357,6 +359,25 @@ def test_a_gzipped_tar_shows_what_the_tar_shows(tmp_path: Path) -> None:
         found = open_archive(tmp_path / name)
         assert {n: member.read() for n, member in found.members.items()} == MEMBERS
         assert found["three"].where == f"{tmp_path / name}, member three"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX does")
+def test_no_room_to_unzip(tmp_path: Path) -> None:
+    """Where the unzipped copy does not fit, the error says where it would lie and what to do."""
+    import resource
+
+    path = tmp_path / "set.tgz"
+    path.write_bytes(gzip.compress(bytes(1 << 20)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(SourceError, match="a gzipped archive cannot be unzipped") as caught:
+            open_archive(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.where == str(path)
+    assert tempfile.gettempdir() in str(caught.value.expected)
+    assert "TMPDIR" in str(caught.value.advice)
 
 
 @pytest.mark.parametrize("kept", [1, 2, 9, 40, 90])

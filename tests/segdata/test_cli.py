@@ -365,6 +365,25 @@ def test_an_output_in_the_way(
     assert not out.is_dir() or not list(out.glob("*.partial"))
 
 
+def test_results_in_the_way_of_others(segdata: "Command", small: Path, tmp_path: Path) -> None:
+    """What a command writes beside shards is named for what it is; its folder is made if absent."""
+    out, taken = tmp_path / "out", tmp_path / "taken"
+    assert segdata("build-voc", "--data", small, "--out", out, "--workers", 1).code == 0
+    taken.write_bytes(b"mine")
+    for what, name, command in (
+        ("the picture", "", ["show", out, "--out"]),
+        ("the page", "page.html", ["report", out, "--out"]),
+        ("the JSON file", "a.json", ["info", out, "--json"]),
+        ("the JSON file", "b.json", ["verify-masks", out, "--json"]),
+        ("the JSON file", "c.json", ["check-leaks", out, "--workers", 1, "--json"]),
+    ):
+        done = segdata(*command, taken / name)
+        check_refused(done, tmp_path, f"error: {what} cannot be made", str(taken))
+        assert segdata(*command, tmp_path / "new" / name).code == 0
+        assert (tmp_path / "new" / name).exists()
+    assert taken.read_bytes() == b"mine"
+
+
 def test_a_folder_named_like_a_leftover(segdata: "Command", small: Path, tmp_path: Path) -> None:
     """A folder under a leftover's name is told like any other refusal."""
     (tmp_path / "voc2012-train-000000.tar.1.partial").mkdir()

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +64,20 @@ def dask_setup(worker):
 """
 """Preloaded by a worker: five samples a second, so that a stop falls into a shard."""
 
+CLOSES = """
+def dask_setup(worker):
+    from distributed.core import Status
+    from segdata import records
+    made = records._record
+
+    def closing(*arguments):
+        worker._status = Status.closing
+        return made(*arguments)
+
+    records._record = closing
+"""
+"""Preloaded by a worker: at the first sample it is closing, and its results still arrive."""
+
 
 def arguments(data: Path, out: Path, *more: str, samples: int = 1) -> list[str]:
     """A build of VOC, in eight shards of one sample by default."""
@@ -73,12 +88,19 @@ def arguments(data: Path, out: Path, *more: str, samples: int = 1) -> list[str]:
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
     """The address of a scheduler that knows nothing of segdata."""
+    with scheduling() as (address, _):
+        yield address
+
+
+@contextmanager
+def scheduling() -> "Iterator[tuple[str, subprocess.Popen[str]]]":
+    """A scheduler that is ended with the block: its address and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     module = ["-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
-    with process(*module, "--host=127.0.0.1", f"--port={port}"):
-        yield f"tcp://127.0.0.1:{port}"
+    with process(*module, "--host=127.0.0.1", f"--port={port}") as running:
+        yield f"tcp://127.0.0.1:{port}", running
 
 
 @contextmanager
@@ -227,6 +249,26 @@ def test_a_worker_without_segdata_is_told(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_closing_worker_is_told(
+    segdata: "Command",
+    scheduler: str,
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker that is shut down leaves its shard at the next sample, and the build says so."""
+    monkeypatch.setattr("segdata.cluster.LEAVE", 0.5)
+    out = tmp_path / "out"
+    command = arguments(small, out, "--engine=dask", f"--scheduler={scheduler}", samples=5)
+    with worker(scheduler, tmp_path, CLOSES):
+        wait_for_workers(scheduler, 1)
+        done = segdata(*command)
+    assert (done.code, done.stdout) == (1, "")
+    message = "a worker of the cluster was shut down in the middle of a shard"
+    assert done.stderr.startswith(f"error: {message}")
+    assert not list(out.glob("*.tar"))
+
+
 def test_absent_clusters_are_told(
     segdata: "Command",
     scheduler: str,
@@ -249,6 +291,52 @@ def test_absent_clusters_are_told(
         assert (done.code, done.stderr.splitlines()[0]) == (1, f"error: {message}")
         assert f"where:    {address}" in done.stderr
         assert not out.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="workers and schedulers are ended by signals")
+@pytest.mark.parametrize(
+    ("ended", "how", "failures", "message"),
+    [
+        ("scheduler", signal.SIGKILL, "3", "the connection to the scheduler was lost"),
+        ("worker", signal.SIGKILL, "3", "the cluster has no workers any more"),
+        ("worker", signal.SIGKILL, "0", "workers of the cluster died one after the other over"),
+    ],
+)
+def test_a_cluster_that_ends_is_told(
+    segdata: "Command",
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ended: str,
+    how: signal.Signals,
+    failures: str,
+    message: str,
+) -> None:
+    """Scheduler or last worker end within a shard: one error, and the same command goes on."""
+    from segdata import cluster
+
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", failures)
+    for name, seconds in (("ALONE", 0.5), ("LOOK", 0.1), ("LEAVE", 0.5), ("ANSWER", 2)):
+        monkeypatch.setattr(cluster, name, seconds)
+    out = tmp_path / "out"
+    with scheduling() as (address, scheduler), worker(address, tmp_path, SLOW) as only:
+        wait_for_workers(address, 1)
+        culprit = {"scheduler": scheduler, "worker": only}[ended]
+
+        def end() -> None:
+            until(lambda: any(out.glob("voc2012-*.partial")))
+            culprit.send_signal(how)
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        command = arguments(small, out, "--engine=dask", f"--scheduler={address}", samples=5)
+        done = segdata(*command)
+        ending.join()
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {message}")
+    assert f"where:    {address}" in done.stderr
+    assert done.stderr.rstrip().endswith(cluster.KEPT)
+    assert not list(out.glob("*.tar"))
 
 
 @pytest.mark.parametrize(

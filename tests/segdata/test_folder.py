@@ -439,6 +439,7 @@ def test_a_name_that_lies(segdata: "Command", leaves: Folder) -> None:
         (["--val-share", "1"], 1, "no image is left for train"),
         (["--val-share", "0.5", "--split", "val"], 2, "contradict"),
         (["--val-share", "nan"], 2, "--val-share"),
+        (["--val-share", "0.5", "--val-list", "val.txt"], 2, "both say what val is"),
         (["--group", "(x"], 2, "no regular expression"),
         (["--group", "0"], 2, "no group in parentheses"),
         (["--group", "^(film)"], 2, "does not match"),
@@ -465,6 +466,25 @@ def test_a_list_of_strangers(segdata: "Command", leaves: Folder) -> None:
     path.write_text("002\nnobody\n")
     done = leaves.build(segdata, "--val-list", path)
     assert (done.code, "1: nobody" in done.stderr) == (1, True)
+    path.write_text("\n\n")
+    done = leaves.build(segdata, "--val-list", path)
+    assert (done.code, "the list of val is empty" in done.stderr) == (1, True)
+
+
+def test_a_list_of_ambiguous_names(segdata: "Command", make: "Make", tmp_path: Path) -> None:
+    """A bare name that lies in two folders is refused with both; with its folder it is taken."""
+    files = plain(3)
+    for group in (files.images, files.masks):
+        for name in list(group):
+            group[f"a/{name}"] = group[f"b/{name}"] = group.pop(name)
+    folder = Folder(tmp_path, files, CLASSES["index"], make)
+    path = folder.root / "val.txt"
+    path.write_text("001\n")
+    done = folder.build(segdata, "--val-list", path)
+    assert (done.code, "found:    001: a/001, b/001" in done.stderr) == (1, True)
+    path.write_text("b/001\n")
+    assert folder.build(segdata, "--val-list", path).code == 0
+    assert splits_of(folder.out)["val"] == {"b/001"}
 
 
 def test_folders_and_rules_contradict(segdata: "Command", make: "Make", tmp_path: Path) -> None:
@@ -478,6 +498,10 @@ def test_folders_and_rules_contradict(segdata: "Command", make: "Make", tmp_path
     assert (done.code, "say already" in done.stderr) == (2, True)
     assert folder.build(segdata, "--split", "val").code == 0
     assert splits_of(folder.out) == {"train": set(), "val": {"val/000"}}
+    shutil.rmtree(folder.images / "val")
+    shutil.rmtree(folder.masks / "val")
+    done = folder.build(segdata, "--split", "val")
+    assert (done.code, "no image lies in a folder val/" in done.stderr) == (1, True)
     for root, name in ((folder.images, "9.jpg"), (folder.masks, "9.png")):
         shutil.copy(next(root.rglob(f"*{name[1:]}")), root / name)
     done = folder.build(segdata)

@@ -166,6 +166,23 @@ def test_samples_must_add_up_to_the_manifest(built: Path, tmp_path: Path, field:
     assert f"splits.train.{field}" in str(error.value.where)
 
 
+def test_one_directory_has_one_list_of_classes(
+    segdata: "Command", small: Path, tmp_path: Path
+) -> None:
+    """Data sets of different classes that somebody copied together are refused by name."""
+    both = tmp_path / "both"
+    for command, name in (("build-voc", "cat"), ("build-coco", "dog")):
+        out = tmp_path / name
+        options = ["--data", small, "--out", out, "--classes", name, "--size", 48, "--min-area", 0]
+        used = options if command == "build-coco" else options[:-2]
+        assert segdata(command, *used, "--workers", 1).code == 0
+        shutil.copytree(out, both, dirs_exist_ok=True)
+    done = segdata("info", both)
+    assert (done.code, done.stdout) == (1, "")
+    assert "those of coco2017" in done.stderr
+    assert "others in voc2012" in done.stderr
+
+
 @pytest.mark.parametrize("damage", ["short", "facts", "sidecar", "index"])
 def test_damaged_shards_are_told(
     segdata: "Command", built: Path, tmp_path: Path, damage: str

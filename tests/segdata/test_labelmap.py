@@ -112,6 +112,7 @@ def test_a_class_that_the_masks_lack(tmp_path: Path) -> None:
         ('classes = ["a\\u0007"]', "no usable name"),
         ('classes = [""]', "no usable name"),
         ("classes = [7]", "no name"),
+        ("[classes]\nname='a'", "`classes` is no list"),
         ('clases = ["a"]', "unknown entry"),
         ("[[classes]]\nname='a'\nid=3", "unknown entry"),
         ("[[classes]]\nname='a'\nids=[1]\n[[classes]]\nname='b'\nids=[1]", "id 1 is named twice"),

@@ -199,7 +199,7 @@ def test_published_names_are_not_taken(segdata: "Command", shards: Path, read_tr
     [
         (["--of", "nobody"], "there is no split or view 'nobody' to divide"),
         (["--dataset", "voc2010"], "expected: one of coco2017, voc2012"),
-        (["--share", "0"], "--share must be above 0 and below 1"),
+        (["--share", "0"], "expected: above 0 and below 1"),
         (["--share", "0.99999"], "one part would be empty"),
     ],
 )

@@ -501,10 +501,12 @@ def test_refuses_archives_that_cannot_be_read(tmp_path: Path, name: str) -> None
 
 
 def test_refuses_a_file(tmp_path: Path) -> None:
-    """A file in the place of the folder is refused and stays."""
+    """A file in the place of the folder, or of one above it, is refused and stays."""
     (tmp_path / "toy").write_text("mine")
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError, match="this is a file"):
         make_toy(tmp_path / "toy", **ONE_EACH)
+    with pytest.raises(OutputError, match="cannot be written"):
+        make_toy(tmp_path / "toy" / "deeper", **ONE_EACH)
     assert (tmp_path / "toy").read_text() == "mine"
 
 

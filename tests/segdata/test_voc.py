@@ -91,7 +91,7 @@ def test_masks_of_colours_are_refused(make: "Make", tmp_path: Path, mode: str) -
     Image.new(mode, (30, 20)).save(buffer, "PNG")
     voc.members[voc.name("SegmentationClass", voc.train[0])] = buffer.getvalue()
     sample = written(make, tmp_path, voc).splits["train"].samples[0]
-    with pytest.raises(SampleError, match="colours, not class ids") as error:
+    with pytest.raises(SampleError, match="colours, not ids") as error:
         sample.load()
     assert error.value.found == f"mode {mode}"
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.segdata.fetch.hosts import Host, Page, hosted, remote, zipped
 
+from segdata.fetch import transfer
 from segdata.fetch.catalogue import RemoteFile
 
 if TYPE_CHECKING:
@@ -190,6 +191,22 @@ def test_chunks_without_a_length(host: Host, get: "Get") -> None:
     file = remote(CONTENT, host.add("/a", Page(CONTENT, chunked=True, cuts=[20_000])))
     assert get(file).state == "fetched"
     check_whole(get)
+
+
+def test_no_room_for_a_file_of_unknown_size(
+    host: Host, get: "Get", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that the server tells to be too large is refused, and goes on once there is room."""
+    content = zipped(400_000)
+    file = of_unknown_size(remote(content, host.add("/a", Page(content))))
+    with monkeypatch.context() as full:
+        full.setattr(transfer, "free_bytes", lambda _: 1000)
+        done = get(file)
+    assert str(done.error).startswith("the disk has no room for val2017.zip")
+    assert "1.0 kB free" in str(done.error)
+    assert done.state == "partial"
+    assert get(file).state == "fetched"
+    check_whole(get, content)
 
 
 def test_more_than_the_file_has(host: Host, get: "Get") -> None:

@@ -147,6 +147,8 @@ def test_command_writes_report_and_pictures(
         (["--masks", "."], 1),
         (["--images", "."], 2),
         (["--masks", ".", "--classes", "0"], 2),
+        (["--masks", ".", "--classes", "."], 2),
+        (["--masks", ".", "--classes", "nowhere"], 2),
         (["--masks", ".", "--level", "content"], 2),
         (["--level", "integrity", "--data", "."], 2),
     ],

@@ -2,11 +2,13 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ from PIL import Image
 from tests.segdata.verify.archives import picture
 from tests.segdata.verify.shelf import Shelf
 
-from segdata.errors import ShardsError, SourceError
-from segdata.verify import Finding, Report, contract, images, verify
+from segdata.errors import ShardsError, SourceError, UsageError
+from segdata.verify import Finding, Report, contract, images, protocols, verify
 
 FORBIDDEN = ("masks", "images", "labels", "build", "coco", "voc", "sbd", "protocols", "neighbours")
 FORBIDDEN += ("shards", "records", "samples")
@@ -119,6 +121,58 @@ def test_no_data_folder(shelf: Shelf, tmp_path: Path) -> None:
     shelf.write(tmp_path / "shards")
     with pytest.raises(SourceError, match="does not exist"):
         verify(tmp_path / "shards", data=tmp_path / "nowhere")
+
+
+def test_sbd_without_its_voc(shelf: Shelf, data: Path, tmp_path: Path) -> None:
+    """SBD without the folder of VOC is an error of usage, an SBD that is not there one of it."""
+    shelf.write(tmp_path / "shards")
+    with pytest.raises(UsageError, match="SBD alone is compared with nothing"):
+        verify(tmp_path / "shards", sbd=data / "benchmark.tgz")
+    with pytest.raises(SourceError, match="SBD was not found"):
+        verify(tmp_path / "shards", data=data, sbd=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("VOCtrainval_11-May-2012.tar", "this is not VOC 2012 in its official layout"),
+        ("benchmark.tgz", "this is not SBD in its official layout"),
+        ("annotations_trainval2017.zip", "an annotation file is not COCO's instances JSON"),
+    ],
+)
+def test_other_content_under_an_official_name(
+    shelf: Shelf, data: Path, tmp_path: Path, name: str, what: str
+) -> None:
+    """An archive that is whole and holds something else is named, as the builder names it."""
+    shelf.write(tmp_path / "shards")
+    other = Path(shutil.copytree(data, tmp_path / "data"))
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(other / name, "w") as archive:
+            archive.writestr("annotations/instances_train2017.json", '{"images": 3}')
+    else:
+        with tarfile.open(other / name, "w:gz" if name.endswith("gz") else "w") as tar:
+            tar.addfile(tarfile.TarInfo("readme"))
+    with pytest.raises(SourceError) as caught:
+        verify(tmp_path / "shards", data=other)
+    assert caught.value.what == what
+    assert str(other / name) in str(caught.value.where)
+    assert caught.value.found
+    assert caught.value.advice
+
+
+def test_an_edited_list_of_seg11valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The installed list is the published one, whatever its line ends; one that lacks an id is not.
+
+    An edited package is a folder of another content here.
+    """
+    ids = sorted(protocols.seg11valid())
+    (tmp_path / "lists").mkdir()
+    monkeypatch.setattr(protocols.resources, "files", lambda _: tmp_path)
+    for kept, wrong in ((ids, False), (ids[1:], True)):
+        text = "".join(f"{i}\r\n" for i in kept)
+        (tmp_path / "lists" / "seg11valid.txt").write_bytes(text.encode())
+        with pytest.raises(SourceError, match="has been changed") if wrong else nullcontext():
+            assert protocols.seg11valid() == set(ids)
 
 
 def test_broken_archive(shelf: Shelf, tmp_path: Path) -> None:

@@ -275,7 +275,7 @@ def open_archive(path: Path) -> Archive:
             "an archive is broken or cut short", where=path, found=error, advice=BROKEN
         ) from error
     raise SourceError(
-        "a zip is broken or cut short",
+        "an archive is broken or cut short",
         where=path,
         expected="a directory of its members at its end",
         found=f"none in its {path.stat().st_size:,} bytes",

@@ -100,7 +100,9 @@ class ClassSet:
         repeated = {name for name in names if names.count(name) > 1}
         if repeated:
             raise UsageError(
-                f"--classes names {', '.join(sorted(repeated))} more than once", found=text
+                f"--classes names {', '.join(sorted(repeated))} more than once",
+                expected="each class once; VOC's and COCO's name of one class are the same",
+                found=text,
             )
         return cls(names)
 
@@ -141,7 +143,9 @@ def _canonical(name: str, text: str) -> str:
     if name in COCO_ID_OF_NAME:
         return VOC_NAME_OF_COCO.get(name, name)
     if not name:
-        raise UsageError("--classes holds an empty name", found=repr(text))
+        raise UsageError(
+            "--classes holds an empty name", expected="names between commas", found=repr(text)
+        )
     known = ", ".join(VOC_NAMES)
     extra = "; background is always there as id 0" if name == "background" else ""
     raise UsageError(

@@ -67,7 +67,7 @@ def write_pictures(findings: Iterable[Shown], out: Path, most: int) -> list[Path
     Raises:
         OutputError: a picture cannot be written, or an old one not removed.
     """
-    with shards.explained(out):
+    with shards.explained(out, "the folder of pictures"):
         _clear(out)
     numbers: Counter[str] = Counter()
     written = []
@@ -81,7 +81,7 @@ def write_pictures(findings: Iterable[Shown], out: Path, most: int) -> list[Path
         draw(found.view, f"{found.defect}: {found.where}", found.detail).save(
             buffer, "PNG", pnginfo=_signed()
         )
-        with shards.explained(out):
+        with shards.explained(out, "the folder of pictures"):
             out.mkdir(parents=True, exist_ok=True)
             shards.write_file(path, buffer.getvalue())
         written.append(path)

@@ -229,6 +229,7 @@ def read_instances(archive: Archive, name: str, classes: ClassSet) -> tuple[Inst
             where=member.where,
             expected="images and annotations as COCO documents them",
             found=error,
+            advice="restore the official file, or correct your own",
         ) from error
     return instances, SourceFile(f"annotations/{file}", parts.size, parts.crc32)
 

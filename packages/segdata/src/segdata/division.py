@@ -97,7 +97,9 @@ class Division:
         self.splits = [split for split in wanted if split in found]
         if not self.splits:
             raise SourceError(
-                f"no image lies in a folder {' or '.join(wanted)}/", found=", ".join(sorted(found))
+                f"no image lies in a folder {' or '.join(wanted)}/",
+                found=f"all of them in {' or '.join(sorted(found))}/",
+                advice="name the folder that holds them, or choose another --split",
             )
         if "test" in found:
             count = sum(_split_folder(pair.id) == "test" for pair in self.pairing.pairs)
@@ -157,7 +159,9 @@ def _groups(ids: Sequence[str], expression: str) -> Mapping[str, str]:
     try:
         pattern = re.compile(expression)
     except re.error as error:
-        raise UsageError("--group is no regular expression", found=error) from error
+        raise UsageError(
+            "--group is no regular expression", found=f"{expression}: {error}"
+        ) from error
     if not pattern.groups:
         raise UsageError(
             "--group has no group in parentheses", expected="such as '^([^/]+)/'", found=expression
@@ -167,7 +171,10 @@ def _groups(ids: Sequence[str], expression: str) -> Mapping[str, str]:
         match = pattern.search(source_id)
         if match is None or match[1] is None:
             raise UsageError(
-                "--group does not match an image", expected=expression, found=source_id
+                "--group does not match an image",
+                expected=expression,
+                found=source_id,
+                advice="widen the expression: each image needs a group",
             )
         found[source_id] = match[1]
     return found
@@ -185,7 +192,12 @@ def _listed(path: Path, ids: Sequence[str], suffix: str) -> frozenset[str]:
         lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         found = getattr(error, "strerror", None) or error
-        raise UsageError("the list of val cannot be read", where=path, found=found) from error
+        raise UsageError(
+            "the list of val cannot be read",
+            where=path,
+            expected="a text file of ids, one a line",
+            found=found,
+        ) from error
     known = set(ids)
     by_stem: dict[str, list[str]] = {}
     for source_id in ids:
@@ -206,9 +218,12 @@ def _listed(path: Path, ids: Sequence[str], suffix: str) -> frozenset[str]:
         unknown += [] if matches else [line]
     if unknown or not chosen:
         raise SourceError(
-            "the list of val names images that are not there" if unknown else "the list is empty",
+            "the list of val names images that are not there"
+            if unknown
+            else "the list of val is empty",
             where=path,
             expected=f"ids such as {ids[0]}, one a line",
             found=f"{len(unknown):,}: {', '.join(unknown[:SHOWN])}" if unknown else "none",
+            advice="write them as the paths below IMAGES are, without or with the kind of file",
         )
     return frozenset(chosen)

@@ -26,6 +26,7 @@ RESERVED = ("background", "ignore")
 UNKNOWN = -1
 VOID_COLOR = (224, 224, 192)  # VOC's
 FIELDS = {"name", "ids", "colors", "color"}
+TABLE = '[[classes]] with name = "…"'
 TABLES = {"background", "ignore", "classes"}
 
 Color = tuple[int, int, int]
@@ -195,7 +196,7 @@ class _Reader:
             )
         rows = plain.get("classes", [])
         if not isinstance(rows, list):
-            raise self.refusal("`classes` is no list", found=rows)
+            raise self.refusal("`classes` is no list", expected=TABLE, found=rows)
         return plain | {"classes": [{"name": r} if isinstance(r, str) else r for r in rows]}
 
     def _lines(self, content: str) -> dict[str, Any]:
@@ -262,9 +263,7 @@ class _Reader:
 
     def _row(self, row: object) -> dict[str, Any]:
         if not isinstance(row, dict) or not isinstance(row.get("name"), str):
-            raise self.refusal(
-                "a class has no name", expected='[[classes]] with name = "…"', found=row
-            )
+            raise self.refusal("a class has no name", expected=TABLE, found=row)
         if unknown := sorted(row.keys() - FIELDS):
             raise self.refusal(
                 f"the class {row['name']!r} holds an unknown entry",
@@ -282,7 +281,9 @@ class _Reader:
                 found=len(names),
             )
         if bad := [name for name in names if not name.isprintable() or not name]:
-            raise self.refusal("a class has no usable name", found=repr(bad[0]))
+            raise self.refusal(
+                "a class has no usable name", expected="printable letters", found=repr(bad[0])
+            )
         if bad := [name for name in names if name.lower() in RESERVED]:
             raise self.refusal(
                 f"{bad[0]!r} is no class: it is always there",
@@ -290,7 +291,11 @@ class _Reader:
             )
         lowered = [name.lower() for name in names]
         if repeated := sorted({n for n in lowered if lowered.count(n) > 1}):
-            raise self.refusal("a class is named more than once", found=", ".join(repeated))
+            raise self.refusal(
+                "a class is named more than once",
+                found=", ".join(repeated),
+                advice="give a class all its ids and colours in one place",
+            )
         return names
 
     def _entry(self, row: Mapping[str, Any]) -> Entry:

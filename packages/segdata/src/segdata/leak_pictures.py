@@ -38,7 +38,7 @@ def draw_pairs(
     if not findings:
         return []
     chosen = list(zip(findings, photos, strict=True))[:MOST]
-    with shards.explained(out):
+    with shards.explained(out, "the folder of pictures"):
         out.mkdir(parents=True, exist_ok=True)
     written, pictures = [], []
     for number, (finding, pair) in enumerate(chosen, 1):
@@ -97,6 +97,6 @@ def _sheet(pictures: Sequence[Image.Image], total: int) -> Image.Image:
 def _saved(picture: Image.Image, path: Path) -> Path:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    with shards.explained(path.parent):
+    with shards.explained(path.parent, "the picture"):
         shards.write_file(path, buffer.getvalue())
     return path

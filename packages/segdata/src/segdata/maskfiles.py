@@ -85,7 +85,12 @@ class _MaskFile:
                 advice="export the masks again as PNG; a converted copy keeps the damage",
             )
         if getattr(opened, "n_frames", 1) > 1:
-            self.refuse("a mask file holds several pictures", found=f"{opened.n_frames}")  # type: ignore[attr-defined] # there
+            self.refuse(
+                "a mask file holds several pictures",
+                expected="one",
+                found=f"{opened.n_frames}",  # type: ignore[attr-defined] # there
+                advice="export each mask to a file of its own",
+            )
 
     def _ids(self, image: Image.Image, bits: int) -> NDArray[np.uint8]:
         as_colors = self.masks_as == "color" or (
@@ -98,6 +103,7 @@ class _MaskFile:
                 "a mask holds pixels that are neither ids nor colours",
                 expected="palette, greyscale of 8 or 16 bits, or RGB(A) of 8 bits a channel",
                 found=f"mode {image.mode}" + (f", {bits} bits a channel" if bits > 8 else ""),
+                advice="export the masks as PNG of ids, or of colours of 8 bits a channel",
             )
         self._refuse_translucent(image)
         image.info.pop("transparency", None)  # a palette's colours and indices count alone

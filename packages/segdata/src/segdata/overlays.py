@@ -181,7 +181,7 @@ def _caption(key: str, mask: NDArray[np.uint8], classes: Classes) -> str:
 def _saved(picture: Image.Image, path: Path) -> Path:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    with shards.explained(path.parent):
+    with shards.explained(path.parent, "the picture"):
         path.parent.mkdir(parents=True, exist_ok=True)
         shards.write_file(path, buffer.getvalue())
     return path
@@ -207,5 +207,6 @@ def _chosen(
                 f"there is no sample {key!r}",
                 where=folder,
                 expected=f"one of {len(places):,} keys, such as {example}",
+                advice="leave the keys away to see the first samples",
             )
         yield key, places[key].members()

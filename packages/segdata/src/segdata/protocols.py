@@ -96,6 +96,7 @@ def open_protocol(
             "SBD labels images of VOC 2012",
             expected="--year 2012",
             found=f"--year {year}",
+            advice="build VOC 2012 with SBD first, then VOC 2007 without --sbd",
         )
     return combine(open_tree(data, 2012), open_sbd(sbd), protocol or "trainaug", classes, splits)
 

@@ -31,6 +31,8 @@ IMAGE, FACTS, MASK = "jpg", "json", "seg.png"
 IDX_VERSION = "v1.2"
 SIZE_BINS = 21  # object areas by powers of two, 1 px .. 2 Mpx
 PARTIAL = ".partial"
+DIRECTORY = "the shards directory"
+ANEW = "delete it and run the build again: finished shards are kept"
 MANIFEST_FIELDS = {
     *("format", "dataset", "synthetic", "classes", "ignore_index", "labels", "options", "seed"),
     *("versions", "splits", "views", "complete"),
@@ -204,7 +206,7 @@ def to_json(value: object) -> bytes:
 
 
 @contextmanager
-def explained(folder: Path, what: str = "the shards directory") -> Iterator[None]:
+def explained(folder: Path, what: str = DIRECTORY) -> Iterator[None]:
     """Tell the operating system's refusals to write `what` into a folder as an OutputError."""
     try:
         yield
@@ -220,7 +222,8 @@ def explained(folder: Path, what: str = "the shards directory") -> Iterator[None
         full = error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", -1))
         advice = "check its permissions, or choose another place"
         if full:
-            advice = "make room and run the same command again: finished shards are kept"
+            advice = "make room and run the same command again"
+            advice += ": finished shards are kept" if what == DIRECTORY else ""
         elif isinstance(folder, RemotePath):
             advice = "check bucket, credentials and network; the same command then goes on"
         raise OutputError(
@@ -283,7 +286,10 @@ def _parsed(path: Path) -> Any:  # noqa: ANN401 - JSON
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise ShardsError(
-            "a file of the shards directory cannot be read", where=path, found=error
+            "a file of the shards directory cannot be read",
+            where=path,
+            found=error,
+            advice=ANEW if isinstance(error, ValueError) else "check drive, network, permissions",
         ) from error
 
 
@@ -311,7 +317,7 @@ def manifests(folder: Path) -> dict[str, dict[str, Any]]:
         raise ShardsError(
             "there is no shards directory",
             where=folder,
-            advice="build one with `segdata build-coco` or `segdata build-voc`, or name another",
+            advice="build one with segdata build-voc, build-coco or build-folder, or name another",
         )
     found = {path.stem: read_manifest(path) for path in sorted(folder.glob("*.json"))}
     names = {name: manifest for name, manifest in found.items() if manifest}
@@ -345,7 +351,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
             where=path,
             expected=f"the fields {', '.join(sorted(MANIFEST_FIELDS))}",
             found=f"none of the name {', '.join(missing)}",
-            advice="delete it and run the build again: finished shards are kept",
+            advice=ANEW,
         )
     return manifest
 

@@ -65,11 +65,15 @@ class HoldOut:
                 "names of published splits",
             )
         if not 0 < self.share < 1:
-            raise UsageError(f"--share must be above 0 and below 1, not {self.share}")
+            raise UsageError(
+                "--share is out of range", expected="above 0 and below 1", found=self.share
+            )
         try:
             re.compile(self.group)
         except re.error as error:
-            raise UsageError(f"--group is no regular expression: {error}") from error
+            raise UsageError(
+                "--group is no regular expression", found=f"{self.group}: {error}"
+            ) from error
 
     @property
     def views(self) -> tuple[str, str]:

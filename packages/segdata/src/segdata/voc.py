@@ -39,6 +39,7 @@ OFFICIAL = {2012: {"train": 1464, "val": 1449}, 2007: {"train": 209, "val": 213}
 SIZES = {2012: "2.0 GB", 2007: "0.46 GB"}
 LIST = "ImageSets/Segmentation/{}.txt"
 DEPTH = 24  # place of a PNG's bits a channel, in its first chunk
+RESTORE = "restore the official mask, or leave the sample out with --on-error skip"
 MARKER = "SYNTHETIC.txt"  # generated archives hold it beside JPEGImages
 
 
@@ -85,18 +86,23 @@ class VocSample(Drawn):
                 where=self.mask.where,
                 expected="a PNG",
                 found=f"a file that begins with {png[:16]!r}",
-                advice="restore the official mask, or leave it out with --on-error skip",
+                advice=RESTORE,
             ) from None
         except UNDECODABLE as error:
             raise SampleError(
-                "a mask does not decode", where=self.mask.where, found=error
+                "a mask does not decode",
+                where=self.mask.where,
+                expected="a PNG",
+                found=error,
+                advice=RESTORE,
             ) from error
         if mode not in ("P", "L"):
             raise SampleError(
-                "a mask holds colours, not class ids",
+                "a mask holds colours, not ids",
                 where=self.mask.where,
                 expected="a palette or greyscale PNG of 8 bits whose values are ids",
                 found=f"mode {mode}",
+                advice=f"{RESTORE}; masks of your own are for segdata build-folder",
             )
         # Decoders spread grey values of fewer bits over 0..255: an id of 1 would come as 17.
         if mode == "L" and (kind, png[DEPTH]) != ("PNG", 8):
@@ -105,7 +111,7 @@ class VocSample(Drawn):
                 where=self.mask.where,
                 expected="a palette PNG, or a greyscale one of 8 bits",
                 found=f"{png[DEPTH]} bits" if kind == "PNG" else f"a {kind}",
-                advice="restore the official mask, or leave the sample out with --on-error skip",
+                advice=RESTORE,
             )
         wrong = (ids > len(VOC_NAMES)) & (ids != IGNORE)
         if wrong.any():
@@ -115,7 +121,7 @@ class VocSample(Drawn):
                 where=f"{self.mask.where}, pixel x={x} y={y}",
                 expected="0..20, or 255 for void",
                 found=f"{ids[y, x]} ({int(wrong.sum()):,} such pixels)",
-                advice="restore the official mask, or leave the sample out with --on-error skip",
+                advice=RESTORE,
             )
         return np.array(ids, np.uint8)
 
@@ -272,4 +278,5 @@ def _open(data: Path, year: int) -> tuple[Archive, str]:
         where=path,
         expected=f"VOCdevkit/VOC{year}/{LIST.format('train')}",
         found=f"{len(archive.members):,} files without it",
+        advice=f"take {name} as it is, or the folder VOCdevkit that it unpacks to",
     )

@@ -159,7 +159,10 @@ def _check_options(
 
     given = [name for name, value in options.items() if value is not None]
     if masks is None and given:
-        raise UsageError(f"{given[0]} says something of --masks, which was not given")
+        raise UsageError(
+            f"{given[0]} says something of --masks, which was not given",
+            advice=f"add --masks PATH to check masks that anybody made, or leave {given[0]} away",
+        )
     if masks is not None and (level or source):
         raise UsageError("--level and sources are for shards, --masks for masks: give one of them")
     if level == "integrity" and source:
@@ -251,6 +254,6 @@ def _folders(given: list[str]) -> dict[str, list[tuple[Path, Path]]]:
         name, equals, paths = text.partition("=")
         images, comma, masks = paths.partition(",")
         if not (name and equals and images and comma and masks) or "," in masks:
-            raise UsageError("--folder cannot be read", expected="NAME=IMAGES,MASKS", found=text)
+            raise UsageError("--folder is not understood", expected="NAME=IMAGES,MASKS", found=text)
         found.setdefault(name, []).append((local_path(images), local_path(masks)))
     return found

@@ -165,7 +165,9 @@ def _check_place(out: Path) -> None:
             advice=advice,
         )
     if out.exists() and not out.is_dir():
-        raise OutputError("the toy data set needs a folder, and this is a file", where=out)
+        raise OutputError(
+            "the toy data set needs a folder, and this is a file", where=out, advice=advice
+        )
     there = [out / name for name in ARCHIVES if (out / name).exists()]
     for path in there:
         if not (out / NOTICE).exists() or not is_synthetic(path):

@@ -35,7 +35,7 @@ def read_manifests(directory: Path, findings: list[Finding]) -> tuple[list[Manif
         raise ShardsError(
             "there is no shards directory",
             where=directory,
-            advice="build one with `segdata build-voc` or `segdata build-coco`, or name another",
+            advice="build one with segdata build-voc, build-coco or build-folder, or name another",
         )
     paths = sorted(p for p in directory.glob("*.json") if _is_manifest(p.name))
     if not paths:

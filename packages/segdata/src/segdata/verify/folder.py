@@ -224,7 +224,7 @@ def _records(
 def _pictures(root: Path, other: Path) -> dict[str, Member]:
     if not root.exists():
         raise SourceError(
-            "a folder of sources does not exist",
+            "a folder or archive does not exist",
             where=root,
             advice="name images and masks as at the build: --folder NAME=IMAGES,MASKS",
         )

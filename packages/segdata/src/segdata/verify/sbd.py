@@ -112,4 +112,10 @@ def find_sbd(place: Path) -> SbdSource | None:
     for root in (f"{FOLDER}/", "dataset/", ""):
         if root + "train.txt" in archive:
             return SbdSource(archive, root)
-    raise SourceError("an SBD source lacks its lists", where=place, expected=f"{FOLDER}/train.txt")
+    raise SourceError(
+        "this is not SBD in its official layout",
+        where=place,
+        expected=f"{FOLDER}/train.txt",
+        found=f"{len(archive.members):,} files without it",
+        advice="take benchmark.tgz as it is, or the folder that it unpacks to",
+    )

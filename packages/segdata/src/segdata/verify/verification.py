@@ -73,7 +73,13 @@ def verify(
             advice="name the folder that holds VOC with --data",
         )
     if sbd is not None and not sbd.exists():
-        raise SourceError("SBD's archive or folder does not exist", where=sbd)
+        raise SourceError(
+            "SBD was not found",
+            where=sbd,
+            expected="benchmark.tgz, or the folder that it unpacks to",
+            found="no such file or folder",
+            advice="name the one that the shards were built from with --sbd",
+        )
     findings: list[Finding] = []
     manifests, unread = directory.read_manifests(shards, findings)
     _refuse_unknown((folders or {}).keys() - unread, manifests, shards)

@@ -114,7 +114,13 @@ def find_voc(data: Path, year: int) -> VocSource | None:
     for root in (*(f"{folder}/" for folder in folders), ""):
         if f"{root}{LISTS}/val.txt" in archive:
             return VocSource(archive, root, year)
-    raise SourceError("a VOC source lacks its lists", where=path, expected=f"{LISTS}/val.txt")
+    raise SourceError(
+        f"this is not VOC {year} in its official layout",
+        where=path,
+        expected=f"VOCdevkit/VOC{year}/{LISTS}/val.txt",
+        found=f"{len(archive.members):,} files without it",
+        advice=f"take {VOC_ARCHIVES[year]} as it is, or the folder VOCdevkit that it unpacks to",
+    )
 
 
 def open_voc(data: Path, year: int, split: str, names: list[str]) -> SourceSplit | None:

@@ -110,6 +110,7 @@ def _files(path: Path, suffixes: Iterable[str], what: str, option: str) -> dict[
             where=path,
             expected=f"files that end in {', '.join(suffixes)}",
             found=f"{len(members):,} files: {some}",
+            advice=f"name the folder or archive of the {what}s with {option}",
         )
     return chosen
 
@@ -123,7 +124,11 @@ def _members(path: Path, option: str) -> dict[str, Member]:
             folder = path.relative_to(archive).as_posix() + "/"
             members = open_archive(archive).members
             return {n.removeprefix(folder): m for n, m in members.items() if n.startswith(folder)}
-    raise UsageError(f"{option} names nothing that exists", where=path)
+    raise UsageError(
+        f"{option} names nothing that exists",
+        where=path,
+        expected="a folder, an archive, a folder within an archive, or a file",
+    )
 
 
 def _without_photos(members: Mapping[str, Member]) -> dict[str, Member]:

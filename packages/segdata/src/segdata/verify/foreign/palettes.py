@@ -64,13 +64,14 @@ def parse_classes(text: str | None) -> Classes:
             raise UsageError("--classes is out of range", expected=f"1 to {MOST}", found=text)
         return Classes(int(text), {}, VOC_COLORS)
     path = Path(text)
-    if not path.is_file():
-        raise UsageError("--classes names no file", expected=HINT, found=text)
     try:
         return _from_file(path.read_text(encoding="utf-8"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            "a file of classes cannot be read", where=path, expected=HINT, found=error
+            "the class file cannot be read",
+            where=path,
+            expected=HINT,
+            found=getattr(error, "strerror", None) or error,
         ) from error
 
 
