@@ -127,7 +127,11 @@ def _read(
         found = _annotated(JsonText(iter(parts)), class_ids)
     except (ValueError, RecursionError) as error:
         raise SourceError(
-            "an annotation file is not COCO's instances JSON", where=member.where, found=error
+            "an annotation file is not COCO's instances JSON",
+            where=member.where,
+            expected="images and annotations as COCO documents them",
+            found=error,
+            advice="name the archives that the shards were built from with --data",
         ) from error
     return found, (inner, parts.size, parts.crc32)
 
