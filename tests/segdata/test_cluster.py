@@ -364,5 +364,7 @@ def test_without_dask_the_way_to_it_is_told(small: Path, tmp_path: Path) -> None
         [sys.executable, "-c", code, *command], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
+    message = "the engine dask needs packages that are not installed"
+    assert done.stderr.startswith(f"error: {message}")
     assert "pip install 'segdata[dask]'" in done.stderr
     assert "Traceback" not in done.stderr

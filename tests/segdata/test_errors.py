@@ -25,9 +25,10 @@ TESTS = Path(__file__).parent
 PAGE = TESTS.parent.parent / "docs" / "errors.md"
 GAP = "<>"
 ELSEWHERE = {
-    "the disk is full": "test_cli.py, test_a_full_disk: in a process of its own with a limit",
+    f"the disk is full: {GAP} is not whole": "fetch/test_fetch.py",
+    "the engine dask needs packages that are not installed": "test_cluster.py",
 }
-"""Headlines that are met outside this process, and where."""
+"""Headlines that are met in processes of their own, and the test that reads them there."""
 
 
 def builders() -> set[str]:
@@ -140,3 +141,10 @@ def test_every_error_is_provoked(
     met = {found for message in errors_met if (found := fitting(message, headlines))}
     assert headlines - met - ELSEWHERE.keys() == set()
     assert ELSEWHERE.keys() <= headlines
+
+
+@pytest.mark.parametrize("headline", ELSEWHERE)
+def test_errors_of_other_processes_are_asserted(headline: str) -> None:
+    """What this process cannot note stands in the test that is named for it."""
+    text = (TESTS / ELSEWHERE[headline]).read_text("utf-8")
+    assert all(part in text for part in headline.split(GAP))

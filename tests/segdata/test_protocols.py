@@ -332,7 +332,7 @@ def test_verify_tells_what_it_lacks(real: Path, real_trainaug: Path, tmp_path: P
     report = verify(real_trainaug, data=tmp_path)
     assert (report.ok, report.compared) == (True, 40)
     assert [note.split(":")[0] for note in report.notes] == ["voc2012 train"]
-    with pytest.raises(SourceError, match="does not exist"):
+    with pytest.raises(SourceError, match="SBD was not found"):
         verify(real_trainaug, data=tmp_path, sbd=tmp_path / "nowhere")
     with pytest.raises(UsageError, match="compared with nothing"):
         verify(real_trainaug, sbd=real / "benchmark.tgz")

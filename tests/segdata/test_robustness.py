@@ -18,7 +18,7 @@ import pytest
 from segdata import engine, plan, records, shards, stores
 from segdata.build import build
 from segdata.classes import ClassSet
-from segdata.errors import OutputError, SourceError
+from segdata.errors import OutputError, SegdataError, SourceError
 from segdata.labels import LabelPolicy
 from segdata.plan import BuildOptions, made_with, plan_split
 from segdata.stamps import stamps
@@ -350,3 +350,10 @@ def test_the_number_of_workers_is_that_of_the_processors(
     monkeypatch.setattr(engine, "default_workers", lambda: 5)
     assert segdata(*arguments(small, tmp_path / "out", workers=0)).code == 0
     assert asked == [5]
+
+
+def test_a_worker_that_ends_is_told() -> None:
+    """A worker process that is gone ends the run with one error, not with waiting."""
+    with pytest.raises(SegdataError, match="a worker process died") as error:
+        list(engine.run(os._exit, [1], 2, lambda _: None))
+    assert "--workers" in str(error.value.advice)
