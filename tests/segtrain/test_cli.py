@@ -84,6 +84,7 @@ def test_every_field_is_an_option_with_its_help() -> None:
         ("eval", ["--scales", "--flip", "--batch", "--pictures"]),
         ("compare", ["--shards", "--split", "--json", "--pictures", "segtrain compare runs/a"]),
         ("predict", ["--out", "--max-side", "--device", "segtrain predict runs/fcn8s"]),
+        ("predict", ["--tile", "--probabilities", "overlapping squares"]),
     ],
 )
 def test_other_commands_have_whole_help(command: str, words: list[str]) -> None:

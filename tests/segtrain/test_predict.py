@@ -1,6 +1,7 @@
 """Tests of segtrain.predict."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,15 @@ from PIL import Image
 from segtrain.checkpoint import load_checkpoint
 from segtrain.errors import CheckpointError, PhotoError
 from segtrain.predict import (
-    enlarged_argmax,
+    Manner,
+    enlarged_strips,
+    find_photos,
     load_photo,
     place_results,
     predict_photo,
     predict_photos,
+    scored,
+    spans,
 )
 from segtrain.predictor import Predictor, load_predictor
 
@@ -145,23 +150,22 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 )
 @settings(max_examples=40)
 def test_enlarged_scores_are_bilinear(h: int, w: int, more_h: int, more_w: int, seed: int) -> None:
-    """Strip by strip, ids equal those of the whole enlarged scores, but for ties of rounding."""
+    """Strip by strip, scores are those of the whole enlarged ones, each row once and in order."""
     logits = torch.randn(4, h, w, generator=torch.Generator().manual_seed(seed))
     height, width = h + more_h, w + more_w
     whole = F.interpolate(logits[None], size=(height, width), mode="bilinear")[0]
-    found = enlarged_argmax(logits, height, width)
-    assert found.shape == (height, width)
-    best = whole.amax(0)
-    chosen = whole.gather(0, torch.from_numpy(found).long()[None])[0]
-    torch.testing.assert_close(chosen, best, atol=1e-5, rtol=0)
+    strips = list(enlarged_strips(logits, height, width))
+    assert [s.top for s in strips] == list(range(0, height, 64))
+    found = torch.cat([s.scores for s in strips], 1)
+    torch.testing.assert_close(found, whole, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (333, 2), (64, 64), (50, 47)])
 def test_predictions_have_the_photos_size(predictor: Predictor, size: tuple[int, int]) -> None:
     """Any photo down to one pixel, within the limit or above it, gets an id at each pixel."""
     photo = gradient(*size)
-    for limit in (32, 64, 1024):
-        mask = predict_photo(predictor, photo, limit)
+    for manner in (Manner(32), Manner(64), Manner(1024), Manner(tile=128)):
+        mask = predict_photo(predictor, photo, manner).ids
         assert mask.shape == size[::-1]
         assert mask.dtype == np.uint8
         assert mask.max() < 4
@@ -171,7 +175,7 @@ def test_within_the_limit_nothing_is_resized(predictor: Predictor) -> None:
     """A photo within the limit is predicted as the net sees it, pixel by pixel."""
     photo = gradient(70, 50)
     expected = predictor.predict(photo).numpy()
-    np.testing.assert_array_equal(predict_photo(predictor, photo, 70), expected)
+    np.testing.assert_array_equal(predict_photo(predictor, photo, Manner(70)).ids, expected)
 
 
 def test_results_never_collide(tmp_path: Path) -> None:
@@ -198,7 +202,7 @@ def test_one_bad_photo_does_not_stop_the_others(trained: Path, tmp_path: Path) -
     (tmp_path / "two.jpg").write_text("no image")
     gradient(70, 30).save(tmp_path / "three.png")
     photos = [tmp_path / n for n in ("one.jpg", "two.jpg", "three.png")]
-    told = list(predict_photos(trained, photos, tmp_path / "out", 1024, "cpu"))
+    told = list(predict_photos(trained, photos, tmp_path / "out", Manner(), "cpu"))
     assert [bool(error) for _, error in told] == [False, True, False]
     assert "40x24" in told[0].line
     assert "%" in told[0].line
@@ -218,13 +222,93 @@ def test_the_index_png_holds_the_prediction(
     """The written PNG's grey values are the ids that the net of last.pt predicts."""
     photo = gradient(90, 60)
     photo.save(tmp_path / "p.png")
-    list(predict_photos(trained / "last.pt", [tmp_path / "p.png"], tmp_path / "o", 64, "cpu"))
+    list(
+        predict_photos(trained / "last.pt", [tmp_path / "p.png"], tmp_path / "o", Manner(64), "cpu")
+    )
     with Image.open(tmp_path / "o" / "p.png") as mask:
-        np.testing.assert_array_equal(np.asarray(mask), predict_photo(predictor, photo, 64))
+        np.testing.assert_array_equal(
+            np.asarray(mask), predict_photo(predictor, photo, Manner(64)).ids
+        )
 
 
 def test_no_checkpoint_writes_nothing(tmp_path: Path) -> None:
     """Without a checkpoint there is an error and no folder."""
     with pytest.raises(CheckpointError):
-        list(predict_photos(tmp_path / "run", [tmp_path / "x"], tmp_path / "out", 64, "cpu"))
+        list(predict_photos(tmp_path / "run", [tmp_path / "x"], tmp_path / "out", Manner(), "cpu"))
     assert not (tmp_path / "out").exists()
+
+
+@given(st.integers(1, 3000), st.integers(128, 700))
+def test_tiles_keep_each_pixel_once_and_with_its_surroundings(side: int, tile: int) -> None:
+    """Kept parts follow each other without gap; what is seen lies in the photo, with a margin."""
+    found = spans(side, tile)
+    assert [s.kept[0] for s in found] == [0, *(s.kept[1] for s in found[:-1])]
+    assert found[-1].kept[1] == side
+    for seen, kept in found:
+        assert 0 <= seen[0] <= kept[0] < kept[1] <= seen[1] <= side
+        assert seen[1] - seen[0] == min(side, tile)
+        assert seen[0] == 0 or kept[0] - seen[0] >= tile // 8
+        assert seen[1] == side or seen[1] - kept[1] >= tile // 8
+
+
+def test_tiles_of_a_net_of_one_pixel_are_the_whole(predictor: Predictor) -> None:
+    """A net that sees single pixels gives the same scores in tiles as at once."""
+
+    class OnePixel:
+        classes = predictor.classes
+
+        def logits(self, image: Image.Image) -> torch.Tensor:
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
+            return torch.cat([pixels, 300 - pixels[:1]])
+
+    net, photo = OnePixel(), gradient(517, 300)
+    whole = np.full((4, 300, 517), np.nan, np.float32)
+    for top, left, scores in scored(net, photo, Manner(tile=128)):  # type: ignore[arg-type]
+        part = whole[:, top : top + scores.shape[1], left : left + scores.shape[2]]
+        assert np.isnan(part).all()
+        part[:] = scores.numpy()
+    np.testing.assert_array_equal(whole, net.logits(photo).numpy())
+
+
+def test_within_a_tile_a_photo_is_seen_whole(predictor: Predictor) -> None:
+    """A photo no larger than the tile is predicted as without tiles, whatever --max-side."""
+    photo = gradient(120, 90)
+    expected = predict_photo(predictor, photo, Manner()).ids
+    found = predict_photo(predictor, photo, Manner(32, tile=128)).ids
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("manner", [Manner(), Manner(48), Manner(tile=128)])
+def test_probabilities_belong_to_the_mask(trained: Path, tmp_path: Path, manner: Manner) -> None:
+    """The .npz has a probability of each class at each pixel; the largest is the mask's id."""
+    gradient(150, 130).save(tmp_path / "p.png")
+    asked = replace(manner, probabilities=True)
+    [told] = predict_photos(trained, [tmp_path / "p.png"], tmp_path / "o", asked, "cpu")
+    assert told.error == ""
+    with np.load(tmp_path / "o" / "p.npz") as file:
+        found, names = file["probabilities"], file["classes"].tolist()
+    assert names == ["background", "disc", "square", "stripes"]
+    assert (found.shape, found.dtype) == ((4, 130, 150), np.float16)
+    wide = found.astype(np.float64)
+    assert np.abs(wide.sum(0) - 1).max() < 2e-3
+    with Image.open(tmp_path / "o" / "p.png") as mask:
+        chosen = np.take_along_axis(wide, np.asarray(mask)[None].astype(int), 0)[0]
+    np.testing.assert_array_equal(chosen, wide.max(0))
+
+
+def test_folders_and_patterns_are_looked_up(tmp_path: Path) -> None:
+    """A folder gives its images by name, a pattern what fits it, each photo once; none is told."""
+    (tmp_path / "a" / "deep").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for name in ("a/b.JPG", "a/a.png", "a/notes.txt", "a/deep/c.jpg", "a/x[1].jpg"):
+        (tmp_path / name).write_bytes(b"")
+    folder = [tmp_path / "a" / n for n in ("a.png", "b.JPG", "x[1].jpg")]
+    assert find_photos([tmp_path / "a"]) == folder
+    assert find_photos([tmp_path / "a", folder[1], Path("no.jpg")]) == [*folder, Path("no.jpg")]
+    assert find_photos([folder[2]]) == [folder[2]]
+    deep = find_photos([tmp_path / "a" / "**" / "*.jpg"])
+    assert {p.name for p in deep} >= {"c.jpg", "x[1].jpg"}
+    with pytest.raises(PhotoError, match="empty: holds no photo"):
+        find_photos([tmp_path / "empty"])
+    with pytest.raises(PhotoError, match="no file fits this pattern"):
+        find_photos([tmp_path / "a" / "*.gif"])

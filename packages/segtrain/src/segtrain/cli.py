@@ -299,12 +299,17 @@ def compare(
 
 @app.command(
     epilog="[bold]segtrain predict runs/fcn8s holiday.jpg dog.png[/]   to predictions/\n\n"
-    "[bold]segtrain predict runs/fcn8s/last.pt *.jpg --out masks/ --max-side 512[/]"
+    "[bold]segtrain predict runs/fcn8s/last.pt photos/ --out masks/ --max-side 512[/]\n\n"
+    "[bold]segtrain predict runs/fcn8s aerial.tif --tile 1024 --probabilities[/]   at full size"
 )
 def predict(
     run: RunArgument,
     photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...", help="Photos of any size and kind.")
+        list[Path],
+        typer.Argument(
+            metavar="PHOTO...",
+            help="Photos of any size and kind, folders of them, and patterns such as 'a/**/*.jpg'.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
     max_side: Annotated[
@@ -315,6 +320,22 @@ def predict(
             "their scores enlarged to the photo's size.",
         ),
     ] = 1024,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=128,
+            help="See photos at their full size, larger ones in overlapping squares of this side "
+            "in pixels, instead of reducing them to --max-side.",
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities",
+            help="Also write NAME.npz: probabilities (float16, classes x height x width) and the "
+            "classes' names.",
+        ),
+    ] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Predict photos: NAME.png (class ids as grey values) and NAME.overlay.jpg (for people).
@@ -322,10 +343,11 @@ def predict(
     EXIF orientation is applied; transparent photos are laid on white. A photo that cannot be read
     gets an error, the others are still done, and the exit code is 1.
     """
-    from segtrain.predict import predict_photos
+    from segtrain.predict import Manner, predict_photos
 
     failed = False
-    for line, error in predict_photos(run, photos, out, max_side, device):
+    manner = Manner(max_side, tile or 0, probabilities)
+    for line, error in predict_photos(run, photos, out, manner, device):
         if error:
             terminal.print_error(error)
         else:

@@ -1,5 +1,6 @@
 """Predicting photos of any size and kind: an index PNG and an overlay for each."""
 
+import glob
 import io
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from segtrain.checkpoint import find_checkpoint, load_checkpoint, write_beside
 from segtrain.errors import PhotoError, RunError
+from segtrain.manifests import ClassInfo
 from segtrain.overlays import photo_overlay, shares
 from segtrain.predictor import Predictor, load_predictor
 from segtrain.terminal import percent
@@ -38,6 +40,38 @@ class Target:
     photo: Path
     mask: Path
     overlay: Path
+    probabilities: Path
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How photos are predicted.
+
+    Attributes:
+        max_side: Longest side that the net sees; a larger photo is reduced for it, antialiased.
+        tile: Where not 0, photos are not reduced: those larger than this are seen in squares of
+            this side, in pixels.
+        probabilities: Whether to keep the probability of each class at each pixel.
+    """
+
+    max_side: int = 1024
+    tile: int = 0
+    probabilities: bool = False
+
+
+class Part(NamedTuple):
+    """Scores of a part of a photo: its corner, and float32 `(C, h, w)` at the photo's size."""
+
+    top: int
+    left: int
+    scores: Tensor
+
+
+class Predicted(NamedTuple):
+    """Ids of a photo, uint8 `(H, W)`; where asked for, float16 `(C, H, W)` of 0..1, else None."""
+
+    ids: NDArray[np.uint8]
+    probabilities: NDArray[np.float16] | None
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
@@ -104,20 +138,16 @@ def taps(start: int, stop: int, n_src: int, n_dst: int) -> tuple[Tensor, Tensor,
     return low, (low + 1).clamp(max=n_src - 1), (inside - low).float()
 
 
-def enlarged_argmax(logits: Tensor, height: int, width: int) -> NDArray[np.uint8]:
-    """Class ids at a photo's size from smaller logits, bilinearly enlarged strip by strip.
+def enlarged_strips(logits: Tensor, height: int, width: int) -> Iterator[Part]:
+    """Scores at a photo's size from smaller ones, bilinearly enlarged strip by strip.
 
-    Whole enlarged logits of a large photo would take gigabytes.
+    Whole enlarged scores of a large photo would take gigabytes.
 
     Args:
         logits: float32 `(C, h, w)`.
         height: Of the photo, at least h.
         width: Of the photo, at least w.
-
-    Returns:
-        uint8 `(height, width)`.
     """
-    ids = np.empty((height, width), np.uint8)
     for top in range(0, height, STRIP):
         bottom = min(height, top + STRIP)
         low, high, share = (t.to(logits.device) for t in taps(top, bottom, logits.shape[1], height))
@@ -125,27 +155,117 @@ def enlarged_argmax(logits: Tensor, height: int, width: int) -> NDArray[np.uint8
         wide = F.interpolate(
             rows[None], size=(bottom - top, width), mode="bilinear", align_corners=False
         )  # (1, C, strip, width); the rows stay as they are
-        ids[top:bottom] = wide[0].argmax(0).to("cpu", torch.uint8).numpy()
-    return ids
+        yield Part(top, 0, wide[0])
 
 
-def predict_photo(predictor: Predictor, photo: Image.Image, max_side: int) -> NDArray[np.uint8]:
-    """Class ids of a photo, at its size.
+class Span(NamedTuple):
+    """Along one axis: the pixels that the net sees, and those of them that are kept."""
+
+    seen: tuple[int, int]
+    kept: tuple[int, int]
+
+
+def spans(side: int, tile: int) -> list[Span]:
+    """Divide one axis into what is seen at a time and what of it is kept.
+
+    Each kept pixel has an eighth of the tile or more around it, but at the photo's own border.
+
+    Args:
+        side: Of the photo in pixels.
+        tile: Of the square that is seen at a time.
+    """
+    if side <= tile:
+        return [Span((0, side), (0, side))]
+    margin = tile // 8
+    found = []
+    for start in range(0, side, tile - 2 * margin):
+        first = max(0, min(start - margin, side - tile))
+        stop = min(side, start + tile - 2 * margin)
+        found.append(Span((first, first + tile), (start, stop)))
+    return found
+
+
+def tiled(predictor: Predictor, photo: Image.Image, tile: int) -> Iterator[Part]:
+    """Scores of a photo at its own size, seen square by square.
+
+    Args:
+        predictor: The net.
+        photo: RGB.
+        tile: Side of the squares in pixels.
+    """
+    for down in spans(photo.height, tile):
+        for across in spans(photo.width, tile):
+            box = (across.seen[0], down.seen[0], across.seen[1], down.seen[1])
+            scores = predictor.logits(photo.crop(box))  # (C, tile, tile)
+            rows = slice(down.kept[0] - down.seen[0], down.kept[1] - down.seen[0])
+            columns = slice(across.kept[0] - across.seen[0], across.kept[1] - across.seen[0])
+            yield Part(down.kept[0], across.kept[0], scores[:, rows, columns])
+
+
+def scored(predictor: Predictor, photo: Image.Image, manner: Manner) -> Iterator[Part]:
+    """Scores of a photo at its own size, in parts that do not overlap."""
+    longest = max(photo.size)
+    if manner.tile:
+        yield from tiled(predictor, photo, manner.tile)
+    elif longest <= manner.max_side:
+        yield Part(0, 0, predictor.logits(photo))
+    else:
+        sides = (max(1, round(side * manner.max_side / longest)) for side in photo.size)
+        width, height = sides
+        small = photo.resize((width, height), Image.Resampling.BILINEAR)
+        yield from enlarged_strips(predictor.logits(small), photo.height, photo.width)
+
+
+def predict_photo(predictor: Predictor, photo: Image.Image, manner: Manner) -> Predicted:
+    """Class ids of a photo, at its size, and probabilities where they are asked for.
 
     Args:
         predictor: The net.
         photo: RGB of W x H pixels.
-        max_side: Longest side that the net sees; a larger photo is reduced for it, antialiased.
+        manner: How.
+    """
+    shape = (photo.height, photo.width)
+    ids = np.empty(shape, np.uint8)
+    kept = None
+    if manner.probabilities:
+        kept = np.empty((len(predictor.classes), *shape), np.float16)
+    for top, left, scores in scored(predictor, photo, manner):
+        rows, columns = (slice(top, top + scores.shape[1]), slice(left, left + scores.shape[2]))
+        ids[rows, columns] = scores.argmax(0).to("cpu", torch.uint8).numpy()
+        if kept is not None:
+            kept[:, rows, columns] = scores.softmax(0).to("cpu", torch.float16).numpy()
+    return Predicted(ids, kept)
+
+
+def find_photos(given: Sequence[Path]) -> list[Path]:
+    """The photos that words of a command line mean: files, folders, and patterns.
+
+    Of a folder, all files directly in it whose names end as images do. A pattern (`*`, `?`,
+    `[...]`, `**`) is looked up here where no file has its name, for not every shell does it.
 
     Returns:
-        uint8 `(H, W)`.
+        Each once, in the order given; those of one folder or pattern by name.
+
+    Raises:
+        PhotoError: If a folder holds no photo or nothing fits a pattern.
     """
-    longest = max(photo.size)
-    if longest <= max_side:
-        return predictor.predict(photo).to("cpu", torch.uint8).numpy()
-    width, height = (max(1, round(side * max_side / longest)) for side in photo.size)
-    small = photo.resize((width, height), Image.Resampling.BILINEAR)
-    return enlarged_argmax(predictor.logits(small), photo.height, photo.width)
+    endings = frozenset(Image.registered_extensions())
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            files = [p for p in path.iterdir() if p.suffix.lower() in endings and p.is_file()]
+            lack = "holds no photo; name one that does, or a pattern such as photos/**/*.jpg"
+        elif any(sign in str(path) for sign in "*?[") and not path.exists():
+            # pathlib's own takes no absolute patterns
+            names = glob.glob(str(path), recursive=True)  # noqa: PTH207
+            files = [Path(name) for name in names if Path(name).is_file()]
+            lack = "no file fits this pattern"
+        else:
+            files, lack = [path], ""
+        if not files:
+            raise PhotoError(f"{path}: {lack}")
+        found += sorted(files)
+    return list(dict.fromkeys(found))
 
 
 def place_results(photos: Sequence[Path], out: Path) -> list[Target]:
@@ -163,7 +283,8 @@ def place_results(photos: Sequence[Path], out: Path) -> list[Target]:
             number += 1
             name = f"{photo.stem}-{number}"
         taken.add(name.lower())
-        target = Target(photo, out / f"{name}.png", out / f"{name}.overlay.jpg")
+        files = (out / f"{name}{end}" for end in (".png", ".overlay.jpg", ".npz"))
+        target = Target(photo, *files)
         if {target.mask.resolve(), target.overlay.resolve()} & inputs:
             raise PhotoError(f"{photo}: its result would overwrite a photo; name another --out")
         targets.append(target)
@@ -177,7 +298,17 @@ def write_image(path: Path, image: Image.Image, **options: int) -> None:
     write_beside(path, lambda part: part.write_bytes(data.getvalue()))
 
 
-def predict_one(predictor: Predictor, target: Target, max_side: int) -> str:
+def write_probabilities(
+    path: Path, probabilities: NDArray[np.float16], classes: Sequence[ClassInfo]
+) -> None:
+    """Write `probabilities`, float16 `(C, H, W)`, and `classes`, their names, as one .npz."""
+    data = io.BytesIO()
+    names = np.array([known.name for known in classes])
+    np.savez_compressed(data, probabilities=probabilities, classes=names)
+    write_beside(path, lambda part: part.write_bytes(data.getvalue()))
+
+
+def predict_one(predictor: Predictor, target: Target, manner: Manner) -> str:
     """Predict one photo and write its results.
 
     Returns:
@@ -188,8 +319,10 @@ def predict_one(predictor: Predictor, target: Target, max_side: int) -> str:
         RunError: If a result cannot be written.
     """
     photo = load_photo(target.photo)
-    mask = predict_photo(predictor, photo, max_side)
+    mask, probabilities = predict_photo(predictor, photo, manner)
     write_image(target.mask, Image.fromarray(mask))
+    if probabilities is not None:
+        write_probabilities(target.probabilities, probabilities, predictor.classes)
     drawn = photo_overlay(photo, mask, predictor.classes)
     write_image(target.overlay, drawn, quality=92, subsampling=0)
     found = shares(mask, predictor.classes)
@@ -201,15 +334,15 @@ def predict_one(predictor: Predictor, target: Target, max_side: int) -> str:
 
 
 def predict_photos(
-    run: Path, photos: Sequence[Path], out: Path, max_side: int, device: str
+    run: Path, photos: Sequence[Path], out: Path, manner: Manner, device: str
 ) -> Iterator[Told]:
     """Predict photos one after the other; one that cannot be read does not stop the others.
 
     Args:
         run: A run's folder (its best.pt, else its last.pt) or a checkpoint.
-        photos: The photos.
+        photos: The photos, folders of them, and patterns.
         out: Folder for the results; made if need be.
-        max_side: See `predict_photo`.
+        manner: How they are predicted.
         device: `auto`, `cpu`, `cuda` or `mps`.
 
     Yields:
@@ -217,18 +350,18 @@ def predict_photos(
 
     Raises:
         CheckpointError: If there is no checkpoint, or it is damaged.
-        PhotoError: If a result would overwrite a photo.
+        PhotoError: If a result would overwrite a photo, or a folder or pattern has none.
         RunError: If the folder or a result cannot be written.
     """
     path = find_checkpoint(run)
     predictor = load_predictor(load_checkpoint(path), path, device)
-    targets = place_results(photos, out)
+    targets = place_results(find_photos(photos), out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{out}: cannot be made: {error}") from error
     for target in targets:
         try:
-            yield Told(predict_one(predictor, target, max_side), "")
+            yield Told(predict_one(predictor, target, manner), "")
         except PhotoError as error:
             yield Told("", str(error))
