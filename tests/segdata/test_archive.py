@@ -333,6 +333,21 @@ def test_locate_says_where_it_looked(tmp_path: Path, name: str) -> None:
     assert (error.value.expected, error.value.advice) == ("x.zip or x", "get it")
 
 
+def test_locate_refuses_what_may_not_be_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that may not be entered is named; it is not taken for one without the archive."""
+
+    def forbidden(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", forbidden)
+    with pytest.raises(SourceError) as error:
+        find(tmp_path)
+    assert error.value.where == str(tmp_path / "x.zip")
+    assert (error.value.found, "permissions" in error.value.advice) == ("Permission denied", True)
+
+
 def test_a_tar_that_ends_in_a_zip_is_a_tar(make: "Make", tmp_path: Path) -> None:
     """A tar whose last member is a zip shows its own members, not the zip's."""
     inner = make.write_zip(tmp_path / "inner.zip", MEMBERS).read_bytes()

@@ -115,6 +115,19 @@ def test_cityscapes(
     assert report.compared == 6
 
 
+def test_names_from_the_root(segdata: "Command", make: "Make", tmp_path: Path) -> None:
+    """Archives that name files from the root: builder and verifier read them below their own."""
+    folder = Folder(tmp_path, plain(6, "index"), CLASSES["index"], make)
+    for side in ("images", "masks"):
+        files = {f"/home/{p.name}": p.read_bytes() for p in getattr(folder, side).iterdir()}
+        setattr(folder, side, make.write_zip(tmp_path / f"{side}.zip", files))
+    done = folder.build(segdata)
+    assert done.code == 0, done.stderr
+    report = verify(folder.out, folders={"leaves": [(folder.images, folder.masks)]})
+    assert report.ok, report.lines()
+    assert report.compared == 6
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_kind_of_mask(segdata: "Command", make: "Make", tmp_path: Path, kind: str) -> None:
     """Index, palette, colour and 16-bit masks of one drawing give the same masks."""

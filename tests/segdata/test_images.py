@@ -94,6 +94,12 @@ def test_bytes_after_the_end_are_allowed(make: "Make") -> None:
     assert probe_jpeg(make.jpeg(21, 34) + b"\0\0padding") == JpegHeader(21, 34, 3)
 
 
+def test_an_empty_file_is_called_empty() -> None:
+    """A file of no bytes, as a broken download leaves it, is told apart from another kind."""
+    with pytest.raises(BrokenImageError, match="it is empty, 0 bytes"):
+        probe_jpeg(b"")
+
+
 @given(st.binary(max_size=300))
 def test_other_bytes_are_refused(data: bytes) -> None:
     """Any other bytes end in an error of ours, never in a crash or a loop."""

@@ -156,6 +156,22 @@ def test_a_killed_build_resumes(
     check_resumed(segdata, small, out, whole, read_tree)
 
 
+def test_a_damaged_manifest_is_made_anew(
+    segdata: "Command", small: Path, tmp_path: Path, whole: dict[str, bytes], read_tree: Tree
+) -> None:
+    """A cut manifest stops the build, which says the way out: delete it, and it is restored."""
+    out = tmp_path / "out"
+    assert segdata(*arguments(small, out)).code == 0
+    manifest = out / "voc2012.json"
+    manifest.write_bytes(manifest.read_bytes()[:300])
+    refused = segdata(*arguments(small, out))
+    assert refused.code == 1
+    assert str(manifest) in refused.stderr
+    assert "delete it and run the build again" in refused.stderr
+    manifest.unlink()
+    check_resumed(segdata, small, out, whole, read_tree)
+
+
 def test_moments_cover_the_build(whole: dict[str, bytes]) -> None:
     """The moments are the files of eight shards, then the manifest, info.json and the card."""
     assert len(whole) == 8 * 3 + 3

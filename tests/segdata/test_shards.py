@@ -323,6 +323,7 @@ def test_foreign_json_is_refused(tmp_path: Path, text: str, message: str) -> Non
     with pytest.raises(ShardsError, match=message) as error:
         shards.manifests(tmp_path)
     assert error.value.where == str(path)
+    assert error.value.advice
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"format": 1}', '{"format": "other/1"}'])

@@ -406,14 +406,15 @@ def locate(
         advice: how to get it.
 
     Raises:
-        SourceError: none is there; the message lists where it was looked for.
+        SourceError: none is there; the message lists where it was looked for. Or a place may not
+            be entered.
     """
-    if data.name in names and data.exists():
+    if data.name in names and _exists(data):
         return data.resolve()
     for place in places:
         for name in names:
             path = data / place / name
-            if path.exists():
+            if _exists(path):
                 return path.resolve()
     looked = ", ".join(sorted({str(data / place) for place in places}))
     state = "" if data.exists() else f" ({data} does not exist)"
@@ -423,3 +424,16 @@ def locate(
         expected=" or ".join(names),
         advice=advice,
     )
+
+
+def _exists(path: Path) -> bool:
+    """Whether it does; a folder that may not be entered would else be a bug's traceback."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise SourceError(
+            "it cannot be seen whether an archive is there",
+            where=path,
+            found=error.strerror or error,
+            advice="check the permissions of the folders above it, or name another with --data",
+        ) from error

@@ -45,7 +45,8 @@ def probe_jpeg(data: bytes) -> JpegHeader:
         BrokenImageError: it is no JPEG, or cut short.
     """
     if data[:2] != b"\xff\xd8":
-        raise BrokenImageError(f"it is no JPEG: it begins with {data[:4].hex(' ') or 'nothing'}")
+        begins = f"begins with {data[:4].hex(' ')}" if data else "is empty, 0 bytes"
+        raise BrokenImageError(f"it is no JPEG: it {begins}")
     header, at = None, 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:

@@ -158,7 +158,8 @@ def _files(root: Path, other: Path) -> dict[str, Member]:
     inside = root.is_dir() and other.is_dir() and root.resolve() in other.resolve().parents
     found = {}
     for name, member in sorted(open_archive(root).members.items()):
-        path = PurePosixPath(unicodedata.normalize("NFC", name))
+        # An archive may name its files from the root; here they are below the archive's own.
+        path = PurePosixPath(unicodedata.normalize("NFC", name).lstrip("/"))
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
         if hidden or path.suffix.lower() not in PICTURES:
             continue

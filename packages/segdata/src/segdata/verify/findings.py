@@ -11,7 +11,7 @@ from segdata.verify.cutouts import View
 REBUILD = "delete this shard with its .idx and .stats.json, then run the same build again"
 REBUILD_ALL = "build this data set again into an empty directory"
 REPORT = "build this data set again; if the finding stays, report it with the key as a bug"
-RESTORE = "copy this file again from where it was built, or build the shard again"
+RESTORE = "copy this file again from where it was built, or " + REBUILD
 REFRESH = "run the same build again: it checks the shards and writes the descriptions anew"
 
 SHOWN = 20  # findings of one defect that are written out as text
@@ -20,7 +20,7 @@ LONGEST = 200  # characters of a value in a finding
 
 ADVICE: Mapping[str, str] = {
     # the directory
-    "manifest-unreadable": REFRESH,
+    "manifest-unreadable": f"delete this file (it held the hold-outs too), then {REFRESH}",
     "manifest-format": "verify with the version of segdata that wrote this directory",
     "manifest-classes": REBUILD_ALL,
     "manifest-shards": REBUILD_ALL,

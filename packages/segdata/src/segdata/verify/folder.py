@@ -232,7 +232,9 @@ def _pictures(root: Path, other: Path) -> dict[str, Member]:
     found = {}
     for raw, member in open_archive(root).members.items():
         name = unicodedata.normalize("NFC", raw)
-        parts = [part for part in name.split("/") if part != "."]
+        parts = [part for part in name.split("/") if part not in {"", "."}]
+        if not parts:
+            continue
         if any(part[0] == "." or part == "__MACOSX" for part in parts):
             continue
         if within and other.resolve() in Path(member.path).resolve().parents:
