@@ -263,7 +263,7 @@ def test_the_next_mirror(host: Host, get: "Get", status: int) -> None:
     assert [path for path, _ in host.asked] == ["/gone", "/a"]
     address = host.url.removeprefix("http://")
     assert f"{address}: it answered {status}" in get.notes.said[0]
-    assert get.notes.said[0].endswith(f"; trying {address}")
+    assert get.notes.said[0].endswith(f"; trying another address of {address}")
 
 
 def test_a_host_that_is_not_there(host: Host, get: "Get") -> None:
@@ -271,8 +271,13 @@ def test_a_host_that_is_not_there(host: Host, get: "Get") -> None:
     nobody = "http://127.0.0.1:9/val2017.zip"
     assert get(remote(CONTENT, nobody, host.add("/a", Page(CONTENT)))).state == "fetched"
     assert "127.0.0.1:9: no connection" in get.notes.said[0]
+    assert get.notes.said[0].endswith(f"; trying {host.url.removeprefix('http://')}")
+    get.notes.said.clear()
     done = get(remote(OTHER, nobody, name="train2017.zip"))
     assert (done.state, done.size) == ("failed", 0)
+    again = ["trying again in" in text for text in get.notes.said]
+    assert again == [False, *[True] * (len(again) - 1)]  # the same reason is told once
+    assert len(again) > 1
     assert done.error is not None
     assert "--mirror" in (done.error.advice or "")
 

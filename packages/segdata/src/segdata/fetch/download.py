@@ -273,10 +273,11 @@ class _Download:
         for number in range(self.settings.rounds):
             await self._pause(number, alive)
             for source, following in zip_longest(list(alive), alive[1:]):
+                known = str(self.reasons.get(source))
                 if await self._completed_from(source):
                     return
-                trying = f"; trying {following.host}" if following else ""
-                self._say(f"{source.host}: {self.reasons[source]}{trying}")
+                if str(self.reasons[source]) != known:  # a round that changes nothing is quiet
+                    self._say(f"{source.host}: {self.reasons[source]}{_trying(source, following)}")
                 if isinstance(self.reasons[source], UselessError):
                     alive.remove(source)
             if not alive:
@@ -357,6 +358,13 @@ class _Download:
 
     def _say(self, text: str) -> None:
         self.watch.say(f"{self.file.name}: {text}")
+
+
+def _trying(source: Source, following: Source | None) -> str:
+    if following is None:
+        return ""
+    same = following.host == source.host
+    return f"; trying {'another address of ' * same}{following.host}"
 
 
 def _remedy(reasons: Sequence[TransferError]) -> str:
