@@ -197,6 +197,10 @@ def test_judging_takes_its_options(
         assert "mean of softmax at scale 0.5, 1, each also mirrored\n" in out
         assert json.loads(json_file.read_text())["views"] == {"scales": [0.5, 1.0], "flip": True}
     assert "\nimages: A better on " in out
+    alone = ("--shards", shards, "--json", "-", "--device", "cpu")
+    code, out, error = call_here(monkeypatch, capsys, "eval", trained, *alone)
+    assert (code, error) == (0, "")
+    assert json.loads(out)["format"] == "segtrain-eval/1"
     names = {p.name for p in drawn.iterdir()}
     assert {"confusion-coco2017-val.png", "confusion-voc2012-val.png"} <= names
 

@@ -154,7 +154,8 @@ register_run()
 ShardsOption = Annotated[Path, typer.Option(help="The shards directory.")]
 SplitOption = Annotated[str, typer.Option(help="train, val, or a named subset of either.")]
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Also write everything here.")
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write everything here; - prints it instead."),
 ]
 ScalesOption = Annotated[
     str,
@@ -204,6 +205,7 @@ def evaluate(
     interval over the choice of images.
     """
     from segtrain.evaluate import (
+        STDOUT,
         check_writable,
         evaluate_run,
         make_folder,
@@ -221,11 +223,11 @@ def evaluate(
         path, checkpoint, results = evaluate_run(
             run, shards, split, device, start, views=views, batch=batch
         )
-    terminal.print_line(f"{path}: FCN-{checkpoint.config['variant']}, step {checkpoint.step:,}")
-    if words := views.words():
-        terminal.print_line(words)
-    for result in results:
-        terminal.print_result(result)
+    if json_file != STDOUT:
+        variant, step = checkpoint.config["variant"], checkpoint.step
+        terminal.print_nets([f"{path}: FCN-{variant}, step {step:,}", views.words()])
+        for result in results:
+            terminal.print_result(result)
     if json_file:
         write_results(json_file, plain_results(path, checkpoint, results, views))
     if pictures:
@@ -272,7 +274,7 @@ def compare(
     images do not tell.
     """
     from segtrain.compare import compare_runs, plain_comparisons, write_sheets
-    from segtrain.evaluate import check_writable, make_folder, write_results
+    from segtrain.evaluate import STDOUT, check_writable, make_folder, write_results
     from segtrain.predictor import Views
 
     views = Views.parse(scales, flip=flip)
@@ -283,13 +285,11 @@ def compare(
         nets, found = compare_runs(
             (first, second), shards, split, device, start, views=views, batch=batch
         )
-    for name, net in zip("AB", nets, strict=True):
-        variant, step = net.checkpoint.config["variant"], net.checkpoint.step
-        terminal.print_line(f"{name}: {net.path}: FCN-{variant}, step {step:,}")
-    if words := views.words():
-        terminal.print_line(words)
-    for compared in found:
-        terminal.print_comparison(compared, count)
+    if json_file != STDOUT:
+        named = [f"{name}: {net.words()}" for name, net in zip("AB", nets, strict=True)]
+        terminal.print_nets([*named, views.words()])
+        for compared in found:
+            terminal.print_comparison(compared, count)
     if json_file:
         write_results(json_file, plain_comparisons(nets, views, found))
     if pictures:

@@ -37,6 +37,11 @@ class Net(NamedTuple):
     checkpoint: Checkpoint
     predictor: Predictor
 
+    def words(self) -> str:
+        """What it is: file, variant, step."""
+        variant, step = self.checkpoint.config["variant"], self.checkpoint.step
+        return f"{self.path}: FCN-{variant}, step {step:,}"
+
 
 class ImagePair(NamedTuple):
     """One image: its number and key, and its own mean IoU by A and by B, 0..1."""

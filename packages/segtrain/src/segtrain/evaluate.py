@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from segtrain.shards import SampleSet, open_shards
 
 DECODERS = 4  # threads that decode ahead; Pillow's decoders let other threads run
 
+STDOUT = Path("-")
 WAITING = 8  # batches' worth of images that may wait for others of their size
 
 # called after each image with the number of images done, the sample and the prediction (H, W)
@@ -326,6 +328,8 @@ def check_writable(path: Path) -> None:
     Raises:
         RunError: If its folder is missing or it is a folder itself.
     """
+    if path == STDOUT:
+        return
     if not path.parent.is_dir():
         raise RunError(f"{path}: there is no folder {path.parent}; make it, or name another file")
     if path.is_dir():
@@ -333,10 +337,13 @@ def check_writable(path: Path) -> None:
 
 
 def write_results(path: Path, plain: dict[str, Any]) -> None:
-    """Write an evaluation as JSON, whole or not at all.
+    """Write an evaluation as JSON, whole or not at all; `-` is stdout.
 
     Raises:
         RunError: If it cannot be written.
     """
     text = json.dumps(plain, indent=2) + "\n"
+    if path == STDOUT:
+        sys.stdout.write(text)
+        return
     write_beside(path, lambda part: part.write_text(text, "utf-8"))

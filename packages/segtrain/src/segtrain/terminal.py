@@ -44,6 +44,12 @@ def print_line(message: str, style: str = "") -> None:
     sys.stdout.flush()
 
 
+def print_nets(lines: Sequence[str]) -> None:
+    """What was judged and how: a line each; empty ones are left out."""
+    for line in filter(None, lines):
+        print_line(line)
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table whose first column is text and whose others are numbers.
 
