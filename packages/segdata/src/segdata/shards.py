@@ -326,7 +326,7 @@ def manifests(folder: Path) -> dict[str, dict[str, Any]]:
             "this directory holds no manifest, so no finished shards",
             where=folder,
             expected="<dataset>.json",
-            advice="run the build again: it goes on where it stopped",
+            advice="name a shards directory, or run the build again: it goes on where it stopped",
         )
     return names
 

@@ -43,7 +43,7 @@ def read_manifests(directory: Path, findings: list[Finding]) -> tuple[list[Manif
             "this directory holds no manifest, so no finished shards",
             where=directory,
             expected="<dataset>.json",
-            advice="run the build again: it goes on where it stopped",
+            advice="name a shards directory, or run the build again: it goes on where it stopped",
         )
     read = {path.stem: _read_manifest(path, Log(path.name, findings)) for path in paths}
     manifests = [manifest for manifest in read.values() if manifest is not None]
