@@ -10,7 +10,7 @@ from PIL import Image
 
 from segtrain.batches import BatchDataset
 from segtrain.evaluate import evaluate_run
-from segtrain.predict import predict_photos
+from segtrain.predict import Manner, predict_photos
 from segtrain.sampler import Order
 from segtrain.samples import load
 from segtrain.session import resume, start
@@ -85,7 +85,7 @@ def test_a_real_photo_is_predicted(real_run: Path, real_shards: Path, tmp_path: 
     [samples, _] = open_shards(real_shards).sets("val")
     photo = tmp_path / "voc.jpg"
     photo.write_bytes(samples.read(0).image)
-    [told] = predict_photos(real_run, [photo], tmp_path / "out", 256, "cpu")
+    [told] = predict_photos(real_run, [photo], tmp_path / "out", Manner(max_side=256), "cpu")
     assert told.error == ""
     with Image.open(photo) as source, Image.open(tmp_path / "out" / "voc.png") as mask:
         assert source.size == mask.size
