@@ -430,7 +430,7 @@ def _exists(path: Path) -> bool:
     """Whether it does; a folder that may not be entered would else be a bug's traceback."""
     try:
         return path.exists()
-    except OSError as error:
+    except PermissionError as error:
         raise SourceError(
             "it cannot be seen whether an archive is there",
             where=path,
