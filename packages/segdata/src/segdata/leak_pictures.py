@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from segdata import shards
 from segdata.catalog import Photo
 from segdata.leaks import Finding
+from segdata.overlays import save_picture
 
 MOST = 100  # pairs that are drawn, leaks first
 SIDE = 400, 320  # pixels that a photo of a pair is fitted into
@@ -43,9 +44,11 @@ def draw_pairs(
     written, pictures = [], []
     for number, (finding, pair) in enumerate(chosen, 1):
         picture = _pair(finding, pair)
-        written.append(_saved(picture, out / f"{number:03d}-{finding.level}-{finding.kind}.png"))
+        written.append(
+            save_picture(picture, out / f"{number:03d}-{finding.level}-{finding.kind}.png")
+        )
         pictures += [picture] if number <= ON_SHEET else []
-    return [*written, _saved(_sheet(pictures, len(findings)), out / "sheet.png")]
+    return [*written, save_picture(_sheet(pictures, len(findings)), out / "sheet.png")]
 
 
 def _pair(finding: Finding, pair: tuple[Photo, Photo]) -> Image.Image:
@@ -92,11 +95,3 @@ def _sheet(pictures: Sequence[Image.Image], total: int) -> Image.Image:
         place = number % columns * width, 40 + number // columns * height
         sheet.paste(picture.resize((width, height), Image.Resampling.LANCZOS), place)
     return sheet
-
-
-def _saved(picture: Image.Image, path: Path) -> Path:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    with shards.explained(path.parent, "the picture"):
-        shards.write_file(path, buffer.getvalue())
-    return path

@@ -152,11 +152,11 @@ def show(folder: Path, keys: Sequence[str], out: Path, count: int) -> list[Path]
         image, mask = decoded(key, parts)
         picture = overlay(image, mask, classes)
         tiles.append((_caption(key, mask, classes), picture))
-        written.append(_saved(with_legend(picture, mask, classes, key), out / f"{key}.png"))
+        written.append(save_picture(with_legend(picture, mask, classes, key), out / f"{key}.png"))
     synthetic = any(m["synthetic"] for m in manifests.values())
     name = folder.resolve().name
     title = f"{name}: {len(tiles)} samples{' (generated data)' if synthetic else ''}"
-    written.append(_saved(contact_sheet(tiles, title), out / "contact-sheet.png"))
+    written.append(save_picture(contact_sheet(tiles, title), out / "contact-sheet.png"))
     return written
 
 
@@ -178,7 +178,12 @@ def _caption(key: str, mask: NDArray[np.uint8], classes: Classes) -> str:
     return text if len(text) <= 52 else text[:50] + "…"
 
 
-def _saved(picture: Image.Image, path: Path) -> Path:
+def save_picture(picture: Image.Image, path: Path) -> Path:
+    """Write a picture as PNG, whole or not at all, its folder made if need be; returns the path.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     with shards.explained(path.parent, "the picture"):

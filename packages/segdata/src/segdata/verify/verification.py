@@ -61,25 +61,7 @@ def verify(
         ShardsError: the directory is missing or holds no manifest.
         SourceError: `data`, `sbd` or a folder is missing, or an archive is broken.
     """
-    if data is not None and not data.exists():
-        raise SourceError(
-            "the folder of source archives does not exist",
-            where=data,
-            advice="name the folder that holds the archives with --data, or leave it away",
-        )
-    if sbd is not None and data is None:
-        raise UsageError(
-            "SBD alone is compared with nothing: the shards hold VOC's images, too",
-            advice="name the folder that holds VOC with --data",
-        )
-    if sbd is not None and not sbd.exists():
-        raise SourceError(
-            "SBD was not found",
-            where=sbd,
-            expected="benchmark.tgz, or the folder that it unpacks to",
-            found="no such file or folder",
-            advice="name the one that the shards were built from with --sbd",
-        )
+    _refuse_absent(data, sbd)
     findings: list[Finding] = []
     manifests, unread = directory.read_manifests(shards, findings)
     _refuse_unknown((folders or {}).keys() - unread, manifests, shards)
@@ -104,6 +86,28 @@ def verify(
         compared=compared,
         notes=tuple(notes),
     )
+
+
+def _refuse_absent(data: Path | None, sbd: Path | None) -> None:
+    if data is not None and not data.exists():
+        raise SourceError(
+            "the folder of source archives does not exist",
+            where=data,
+            advice="name the folder that holds the archives with --data, or leave it away",
+        )
+    if sbd is not None and data is None:
+        raise UsageError(
+            "SBD alone is compared with nothing: the shards hold VOC's images, too",
+            advice="name the folder that holds VOC with --data",
+        )
+    if sbd is not None and not sbd.exists():
+        raise SourceError(
+            "SBD was not found",
+            where=sbd,
+            expected="benchmark.tgz, or the folder that it unpacks to",
+            found="no such file or folder",
+            advice="name the one that the shards were built from with --sbd",
+        )
 
 
 def _refuse_unknown(names: Iterable[str], manifests: Sequence[Manifest], shards: Path) -> None:
