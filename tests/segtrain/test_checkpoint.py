@@ -23,9 +23,9 @@ from segtrain.checkpoint import (
     save_checkpoint,
     source_commit,
 )
+from segtrain.config import TrainConfig
 from segtrain.errors import CheckpointError, RunError
 from segtrain.models import build
-from segtrain.recipes import TrainConfig
 
 
 def some_checkpoint(**changes: object) -> Checkpoint:

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from segtrain import __version__
 from segtrain.cli import app, main
-from segtrain.recipes import TrainConfig, flag
+from segtrain.config import TrainConfig
+from segtrain.options.fields import flag
 
 Command = Callable[..., list[str]]
 HEAVY = ("torch", "torchvision", "numpy", "PIL", "rich.progress")

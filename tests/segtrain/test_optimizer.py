@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segtrain.config import TrainConfig
 from segtrain.models.fcn import FCN
 from segtrain.optimizer import (
     learning_rate,
@@ -14,7 +15,6 @@ from segtrain.optimizer import (
     pixel_loss,
     set_learning_rate,
 )
-from segtrain.recipes import TrainConfig
 
 
 def batch(seed: int, count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

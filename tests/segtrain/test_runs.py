@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from segtrain.config import TrainConfig
 from segtrain.errors import RunError
-from segtrain.recipes import TrainConfig
 from segtrain.runs import RunFolder
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.models import vgg16, vgg16_bn
 
+from segtrain.config import TrainConfig
 from segtrain.models.fcn import (
     FCN,
     Upsample,
@@ -17,7 +18,6 @@ from segtrain.models.fcn import (
     scaled,
 )
 from segtrain.optimizer import make_optimizer, pixel_loss, set_learning_rate
-from segtrain.recipes import TrainConfig
 
 THIN = 0.06
 LAYERS = {"32s": 134_346_581, "16s": 134_357_354, "8s": 134_362_751}

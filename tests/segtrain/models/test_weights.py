@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.models import vgg16, vgg16_bn
 
 from segtrain.checkpoint import load_checkpoint, save_checkpoint
+from segtrain.config import TrainConfig
 from segtrain.errors import CheckpointError, WeightsError
 from segtrain.models import build, weights
 from segtrain.models.fcn import FCN
@@ -24,7 +25,6 @@ from segtrain.models.weights import (
     load_weights,
     read_weights,
 )
-from segtrain.recipes import TrainConfig
 from segtrain.session import start
 
 

@@ -15,9 +15,9 @@ from zipfile import BadZipFile
 import torch
 from torch import nn
 
+from segtrain.config import TrainConfig
 from segtrain.errors import CheckpointError, RunError
 from segtrain.manifests import ClassInfo
-from segtrain.recipes import TrainConfig
 
 FORMAT = "segtrain/1"
 

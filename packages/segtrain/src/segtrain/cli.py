@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from segtrain import __version__, terminal
+from segtrain.config import TrainConfig
 from segtrain.errors import InterruptedRunError, SegtrainError
-from segtrain.recipes import Device, TrainConfig
+from segtrain.options.training import Device
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segtrain.config import TrainConfig, known
 from segtrain.manifests import IGNORE_INDEX
-from segtrain.recipes import TrainConfig, known
 
 NORMS = (nn.BatchNorm2d, nn.GroupNorm)
 

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 from segtrain.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_beside
+from segtrain.config import TrainConfig
 from segtrain.errors import RunError
-from segtrain.recipes import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from segtrain.checkpoint import (
     plain_classes,
     source_commit,
 )
+from segtrain.config import TrainConfig, changed, inherited, known
 from segtrain.devices import choose_device, describe, set_rng_state
 from segtrain.errors import CheckpointError, ShardsError
 from segtrain.evaluate import SetResult
@@ -29,7 +30,6 @@ from segtrain.models.weights import WeightsReport, load_origin, load_weights
 from segtrain.optimizer import make_optimizer
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
-from segtrain.recipes import TrainConfig, changed, inherited, known
 from segtrain.runs import RunFolder
 from segtrain.sampler import Order
 from segtrain.shards import SampleSet, Shards, open_shards

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from segtrain.batches import Batch, is_lost_worker
 from segtrain.checkpoint import Checkpoint, save_checkpoint
+from segtrain.config import TrainConfig
 from segtrain.devices import autocast, rng_state
 from segtrain.errors import (
     InterruptedRunError,
@@ -24,7 +25,6 @@ from segtrain.metrics import confusion, scores
 from segtrain.optimizer import learning_rate, pixel_loss, set_learning_rate
 from segtrain.overlays import comparison
 from segtrain.predictor import Predictor
-from segtrain.recipes import TrainConfig
 from segtrain.runs import RunFolder
 from segtrain.terminal import TrainDisplay, describe_line
 from segtrain.validation import Validated, ValidationSet, validate

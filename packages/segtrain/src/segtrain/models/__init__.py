@@ -1,7 +1,7 @@
 """The nets: `build` makes the one that a configuration describes."""
 
+from segtrain.config import TrainConfig, known
 from segtrain.models.fcn import FCN
-from segtrain.recipes import TrainConfig, known
 
 
 def build(config: TrainConfig, num_classes: int) -> FCN:

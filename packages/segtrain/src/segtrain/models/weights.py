@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from segtrain.checkpoint import Checkpoint, check_classes, find_checkpoint, load_plain
+from segtrain.config import TrainConfig, known
 from segtrain.errors import CheckpointError, WeightsError
 from segtrain.manifests import ClassInfo
 from segtrain.models.fcn import FCN
-from segtrain.recipes import TrainConfig, known
 
 State = dict[str, Tensor]
 COARSENESS = {"32s": 0, "16s": 1, "8s": 2}

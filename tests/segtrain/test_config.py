@@ -1,4 +1,4 @@
-"""Tests of segtrain.recipes."""
+"""Tests of segtrain.config."""
 
 import dataclasses
 import json
@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from segtrain.config import RESUMABLE, TrainConfig, changed, inherited
 from segtrain.errors import UsageError
-from segtrain.recipes import RESUMABLE, TrainConfig, changed, flag, inherited
+from segtrain.options.fields import flag
 
 
 def test_a_config_survives_json() -> None:

@@ -1,0 +1,157 @@
+"""The configuration of a run: all options of `segtrain run` in one frozen dataclass."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from segtrain.errors import UsageError
+from segtrain.options.data import DataOptions
+from segtrain.options.fields import check_bounds, flag
+from segtrain.options.model import ModelOptions
+from segtrain.options.output import OutputOptions
+from segtrain.options.training import TrainingOptions
+
+# what a resumed run may be given anew, because it changes no number that the net learns
+RESUMABLE = (
+    "shards",
+    "out",
+    "device",
+    "workers",
+    "threads",
+    "log_every",
+    "save_every",
+    "val_every",
+    "val_images",
+    "pictures",
+)
+# what a run started from another one takes over from it, unless it is given
+ARCHITECTURE = ("head", "upsampling", "norm", "width", "dropout")
+
+
+@dataclass(frozen=True)
+class TrainConfig(OutputOptions, TrainingOptions, ModelOptions, DataOptions):
+    """All options of a training run; each field's `help` says what it does.
+
+    Frozen and plain, so that it can be saved in `config.json` and in every checkpoint. Fields that
+    are None mean "what suits the others"; `resolved` fills them in.
+
+    Raises:
+        UsageError: If a value is outside its range.
+    """
+
+    def __post_init__(self) -> None:
+        for known_field in dataclasses.fields(self):
+            check_bounds(known_field, getattr(self, known_field.name))
+        if self.scale_min > self.scale_max:
+            raise UsageError(f"--scale-min {self.scale_min} is above --scale-max {self.scale_max}")
+        self.check_model()
+
+    def check_model(self) -> None:
+        """Refuse options of the model that cannot be meant together.
+
+        Raises:
+            UsageError: With the options and the way on.
+        """
+        if self.upsampling == "learned" and self.variant == "32s":
+            raise UsageError(
+                "--upsampling learned with --variant 32s has nothing to learn: 32s has only the "
+                "last upsampling, which stays fixed; use --upsampling fixed, or 16s or 8s"
+            )
+        cells = math.ceil(self.crop / 32) ** 2  # of the deepest maps
+        if self.norm == "batch" and self.batch * cells < 2:
+            raise UsageError(
+                f"--norm batch needs more than one value per channel: with --crop {self.crop} use "
+                "a --batch of 2 or more, or --norm group"
+            )
+        if self.init is not None and self.weights != "none":
+            raise UsageError("--init and --weights both say where the net starts; give one of them")
+        if self.weights == "imagenet" and self.width != 1:
+            raise UsageError(
+                f"--weights imagenet fits a net of --width 1 only, not {self.width:g}; "
+                "leave out --width, or train from scratch with --weights none"
+            )
+
+    def resolved(self) -> Self:
+        """The same with every None that depends on other options filled in."""
+        norm = self.norm or ("batch" if self.weights == "none" else "none")
+        return dataclasses.replace(
+            self,
+            norm=norm,
+            lr=self.lr or (0.001 if norm == "none" else 0.05),
+            warmup=min(1000, self.steps // 20) if self.warmup is None else self.warmup,
+            out=self.out or Path("runs") / f"fcn{self.variant}",
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """These values as plain types, for JSON and checkpoints."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {k: v.as_posix() if isinstance(v, Path) else v for k, v in values.items()}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Read what `plain` wrote; fields unknown to this version are left out."""
+        paths = {"shards", "out", "init"}
+        names = {f.name for f in dataclasses.fields(cls)}
+        values: dict[str, Any] = {k: v for k, v in plain.items() if k in names}
+        values |= {k: Path(values[k]) for k in paths & values.keys() if values[k] is not None}
+        return cls(**values)
+
+
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """A value that `TrainConfig.resolved` has filled in.
+
+    Raises:
+        TypeError: If it has not: a mistake in the program.
+    """
+    if value is None:
+        raise TypeError("the configuration was not resolved")
+    return value
+
+
+def changed(old: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:
+    """A resumed run's configuration: the old one with what may be given anew.
+
+    Args:
+        old: The configuration that the run was started with.
+        given: Options that were given now, by field.
+
+    Raises:
+        UsageError: If one of them would change what the run computes.
+    """
+    for name, value in given.items():
+        if name not in RESUMABLE and value != getattr(old, name):
+            raise UsageError(
+                f"{flag(name)} cannot change in the middle of a run: it has "
+                f"{getattr(old, name)}, you gave {value}; leave it out, or start a new run from "
+                f"this one's net with --init {old.out} and another --out"
+            )
+    return dataclasses.replace(old, **{k: v for k, v in given.items() if k in RESUMABLE})
+
+
+def inherited(
+    config: TrainConfig, given: Mapping[str, Any], origin: Mapping[str, Any]
+) -> TrainConfig:
+    """A configuration with the architecture of the net that it starts from.
+
+    Args:
+        config: The configuration with defaults.
+        given: Options that were given, by field.
+        origin: Configuration of the checkpoint to start from.
+
+    Raises:
+        UsageError: If an option was given that differs from that net's.
+    """
+    theirs = {name: origin[name] for name in ARCHITECTURE}
+    for name in ("head", "norm", "width"):
+        if name in given and given[name] != theirs[name]:
+            raise UsageError(
+                f"{flag(name)} is {given[name]}, but the net of {config.init} has "
+                f"{theirs[name]}; leave it out, or leave out --init"
+            )
+    return dataclasses.replace(config, **(theirs | {k: given[k] for k in theirs if k in given}))

@@ -1,0 +1,1 @@
+"""The options of `segtrain run`, a frozen dataclass per panel of its help."""

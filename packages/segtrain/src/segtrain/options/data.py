@@ -1,0 +1,41 @@
+"""What is read and how it is cut: a panel of options."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segtrain.options.fields import about
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What is read and how it is cut; each field's `help` says what it does."""
+
+    shards: Path = field(default=Path("shards"), metadata=about("Data", "The shards directory."))
+    crop: int = field(
+        default=320,
+        metadata=about(
+            "Data",
+            "Side of the training squares in pixels; memory and time grow with its square.",
+            min=8,
+        ),
+    )
+    scale_min: float = field(
+        default=0.5,
+        metadata=about(
+            "Data", "Smallest random scale of a training image; 1 keeps the stored size.", above=0
+        ),
+    )
+    scale_max: float = field(
+        default=2.0,
+        metadata=about("Data", "Largest random scale. Drawn uniformly in its logarithm.", above=0),
+    )
+    flip: bool = field(default=True, metadata=about("Data", "Mirror half of the training images."))
+    workers: int | None = field(
+        default=None,
+        metadata=about(
+            "Data",
+            "Processes that read and cut images; 0 does it in this process. By default one per "
+            "core, at most 16, beside a GPU, and 0 without one.",
+            min=0,
+        ),
+    )

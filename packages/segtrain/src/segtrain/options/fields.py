@@ -1,0 +1,45 @@
+"""What an option is: a dataclass field with its panel, its help and its range."""
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import Field
+from typing import Any
+
+from segtrain.errors import UsageError
+
+
+def about(panel: str, help_text: str, **bounds: float) -> dict[str, Any]:
+    """What the command line knows of a field.
+
+    Args:
+        panel: The panel of `--help` that shows it.
+        help_text: What it is: unit, range, consequence.
+        **bounds: `min`, `max` (inclusive) or `above`, `below` (exclusive).
+    """
+    return {"panel": panel, "help": help_text, "bounds": bounds}
+
+
+def flag(name: str) -> str:
+    """The command line's name of a field: `val_every` is `--val-every`."""
+    return "--" + name.replace("_", "-")
+
+
+def check_bounds(option: "Field[Any]", value: object) -> None:
+    """Refuse a value outside its field's range.
+
+    Raises:
+        UsageError: With the option, the value and the range.
+    """
+    tests: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+        "min": ("at least", operator.ge),
+        "max": ("at most", operator.le),
+        "above": ("above", operator.gt),
+        "below": ("below", operator.lt),
+    }
+    if not isinstance(value, int | float):
+        return
+    for bound, limit in option.metadata["bounds"].items():
+        words, holds = tests[bound]
+        if not (math.isfinite(value) and holds(value, limit)):
+            raise UsageError(f"{flag(option.name)} must be {words} {limit:g}, not {value}")

@@ -1,0 +1,89 @@
+"""The net and where its weights start: a panel of options."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from segtrain.options.fields import about
+
+Variant = Literal["32s", "16s", "8s"]
+Head = Literal["paper", "1x1"]
+Upsampling = Literal["fixed", "learned"]
+Norm = Literal["none", "batch", "group"]
+Start = Literal["he", "zero"]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The net and where its weights start; each field's `help` says what it does."""
+
+    variant: Variant = field(
+        default="8s", metadata=about("Model", "The stride of the net's finest scores.")
+    )
+    head: Head = field(
+        default="paper",
+        metadata=about(
+            "Model", "paper: fc6 is 7x7 and fc7 1x1; 1x1: both are 1x1, far fewer weights."
+        ),
+    )
+    upsampling: Upsampling = field(
+        default="fixed",
+        metadata=about(
+            "Model",
+            "fixed: bilinear; learned: the x2 layers of 16s and 8s are trained from a bilinear "
+            "start, the last one stays fixed.",
+        ),
+    )
+    norm: Norm | None = field(
+        default=None,
+        metadata=about(
+            "Model",
+            "Normalisation after each hidden convolution. A VGG16 without one hardly learns from "
+            "scratch; batch wants 8 images per step or more, group suits fewer. By default batch "
+            "from scratch, none with --weights.",
+        ),
+    )
+    width: float = field(
+        default=1.0,
+        metadata=about(
+            "Model",
+            "Factor on all hidden channel counts (rounded to multiples of 8); 0.125 is thin.",
+            above=0,
+            max=4,
+        ),
+    )
+    dropout: float = field(
+        default=0.5,
+        metadata=about("Model", "Probability of dropout after fc6 and fc7.", min=0, below=1),
+    )
+    conv_init: Start = field(
+        default="he",
+        metadata=about(
+            "Model",
+            "Start of fc6 and fc7, the hidden layers of the head. At zero they never move: their "
+            "ReLU passes no gradient. For experiments.",
+        ),
+    )
+    score_init: Start = field(
+        default="zero", metadata=about("Model", "Start of the deep score layer.")
+    )
+    skip_init: Start = field(
+        default="zero", metadata=about("Model", "Start of the score layers of the skips.")
+    )
+    weights: str = field(
+        default="none",
+        metadata=about(
+            "Model",
+            "imagenet (torchvision's VGG16, downloaded once, 528 MB), none (from scratch), or a "
+            "file: a VGG16 state dict of torchvision or a checkpoint of segtrain.",
+        ),
+    )
+    init: Path | None = field(
+        default=None,
+        metadata=about(
+            "Model",
+            "Start from the net of another run (folder or checkpoint) of the same or a coarser "
+            "variant: 32s, then 16s, then 8s. Its head, upsampling, norm, width and dropout are "
+            "taken over.",
+        ),
+    )

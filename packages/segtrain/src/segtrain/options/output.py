@@ -1,0 +1,46 @@
+"""What a run writes, and how often: a panel of options."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segtrain.options.fields import about
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What a run writes, and how often; each field's `help` says what it does."""
+
+    out: Path | None = field(
+        default=None,
+        metadata=about("Output", "Folder of the run. By default runs/fcn8s, by the variant."),
+    )
+    log_every: int = field(
+        default=20, metadata=about("Output", "Steps between lines of log.jsonl.", min=1)
+    )
+    save_every: int = field(
+        default=500, metadata=about("Output", "Steps between checkpoints last.pt.", min=1)
+    )
+    val_every: int = field(
+        default=1000,
+        metadata=about(
+            "Output",
+            "Steps between validations, which choose best.pt; 0 never validates.",
+            min=0,
+        ),
+    )
+    val_images: int = field(
+        default=100,
+        metadata=about(
+            "Output",
+            "Images per data set of these validations; 0 takes all. The end always takes all.",
+            min=0,
+        ),
+    )
+    pictures: int = field(
+        default=4,
+        metadata=about(
+            "Output",
+            "Validation images drawn with truth and prediction at each validation.",
+            min=0,
+        ),
+    )
