@@ -29,6 +29,7 @@ from segtrain.errors import (
     UsageError,
 )
 from segtrain.evaluate import evaluate_run
+from segtrain.learning import Learnt
 from segtrain.session import resume, start
 from segtrain.terminal import TrainDisplay
 from segtrain.train import Trainer
@@ -239,7 +240,7 @@ def test_a_worker_lost_in_a_step_leaves_the_checkpoint(
 ) -> None:
     """Torch may report a dead worker in the middle of a step: last.pt stays that of before."""
 
-    def lost(self: Trainer, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def lost(self: Trainer, batch: Batch) -> Learnt:
         if self.step == 7:
             raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
         return learn(self, batch)

@@ -24,6 +24,7 @@ from segtrain.devices import choose_device, describe, set_rng_state
 from segtrain.errors import CheckpointError, ShardsError
 from segtrain.evaluate import SetResult
 from segtrain.interruption import Interruption
+from segtrain.learning import Learner
 from segtrain.models import build
 from segtrain.models.fcn import count_parameters
 from segtrain.models.weights import WeightsReport, load_origin, load_weights
@@ -123,8 +124,7 @@ def make_trainer(
     return Trainer(
         config=config,
         folder=RunFolder(known(config.out)),
-        predictor=replace(predictor, model=model),
-        optimizer=make_optimizer(model, config),
+        learner=Learner(replace(predictor, model=model), make_optimizer(model, config)),
         val_sets=data.val_sets,
         identity=identity(predictor, data),
         floors=floors(len(predictor.classes), known(data.train.pixels)),
@@ -267,7 +267,7 @@ def keep_threads(config: TrainConfig, saved: Checkpoint, given: Mapping[str, Any
 
 def restore(trainer: Trainer, saved: Checkpoint) -> None:
     """Put a trainer where a checkpoint stands."""
-    trainer.optimizer.load_state_dict(known(saved.optimizer))
+    trainer.learner.optimizer.load_state_dict(known(saved.optimizer))
     trainer.step, trainer.due, trainer.best = saved.step, saved.due, saved.best
     counts = {
         "steps": int(saved.meter.get("steps", 0)),

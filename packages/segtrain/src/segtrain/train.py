@@ -12,7 +12,7 @@ from torch import Tensor
 from segtrain.batches import Batch, is_lost_worker
 from segtrain.checkpoint import Checkpoint, save_checkpoint
 from segtrain.config import TrainConfig
-from segtrain.devices import autocast, rng_state
+from segtrain.devices import rng_state
 from segtrain.errors import (
     InterruptedRunError,
     NonFiniteError,
@@ -21,8 +21,9 @@ from segtrain.errors import (
 )
 from segtrain.evaluate import SetResult, rates
 from segtrain.interruption import Interruption, StopRequested
-from segtrain.metrics import confusion, scores
-from segtrain.optimizer import learning_rate, pixel_loss, set_learning_rate
+from segtrain.learning import Learner, Learnt
+from segtrain.metrics import scores
+from segtrain.optimizer import learning_rate
 from segtrain.overlays import comparison
 from segtrain.predictor import Predictor
 from segtrain.runs import RunFolder
@@ -70,8 +71,7 @@ class Trainer:
     Attributes:
         config: Its configuration, resolved.
         folder: Its folder.
-        predictor: The net, its device and preprocessing.
-        optimizer: The optimiser.
+        learner: The net, its device, preprocessing and optimiser.
         val_sets: What to validate on, the primary first; empty where it never validates.
         identity: Fields that every checkpoint of the run repeats: classes, manifests, commit, ...
         floors: Losses at which nothing was learnt.
@@ -85,8 +85,7 @@ class Trainer:
 
     config: TrainConfig
     folder: RunFolder
-    predictor: Predictor
-    optimizer: torch.optim.Optimizer
+    learner: Learner
     val_sets: list[ValidationSet]
     identity: dict[str, Any]
     floors: dict[str, float]
@@ -98,6 +97,11 @@ class Trainer:
     meter: Meter = field(default_factory=Meter)
     unchecked: Step | None = None
     finals: list[SetResult] = field(default_factory=list)
+
+    @property
+    def predictor(self) -> Predictor:
+        """The net that learns."""
+        return self.learner.predictor
 
     def run(self, stream: Iterator[Batch], stop: Interruption) -> None:
         """Take the remaining steps.
@@ -180,42 +184,30 @@ class Trainer:
         began = time.perf_counter()
         batch = next(stream)
         waited = time.perf_counter() - began
-        logits, target = self.learn(batch)
+        learnt = self.learn(batch)
         self.step += 1
-        self.due = self.is_due()
-        if self.due:
+        self.due = learnt.confmat is not None
+        if learnt.confmat is not None:
             self.check_loss()
-            confmat = confusion(logits.argmax(1), target, logits.shape[1])
-            self.meter.train_iou = scores(confmat).mean_iou
+            self.meter.train_iou = scores(learnt.confmat).mean_iou
         self.meter.steps += 1
         self.meter.waited += waited
         self.meter.seconds += time.perf_counter() - began
 
-    def learn(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One optimiser step on one global batch.
-
-        Returns:
-            Logits `(N, C, H, W)` without gradient, target uint8 `(N, H, W)`, both on the device.
+    def learn(self, batch: Batch) -> Learnt:
+        """One optimiser step on one global batch; where its line is due, it is judged, too.
 
         Raises:
             NonFiniteError: If the loss is NaN or infinite; on a GPU, if that of the step before is.
         """
-        device = self.predictor.device
-        image = batch.image.to(device, non_blocking=True)  # (N, 3, H, W)
-        target = batch.target.to(device, non_blocking=True)  # (N, H, W)
-        set_learning_rate(self.optimizer, learning_rate(self.step, self.config))
-        with autocast(device):
-            logits = self.predictor.model(self.predictor.preprocessing.normalise(image))
-        loss_sum, valid = pixel_loss(logits, target)
-        loss = loss_sum / valid.clamp(min=1)  # 0, with gradient 0, where no pixel is valid
+        number = self.step + 1
+        learnt = self.learner.gradients(batch, judge=self.is_due(number))
         self.check_loss()
-        self.unchecked = Step(self.step + 1, batch.keys, loss.detach(), valid)
-        if device.type == "cpu":
+        self.unchecked = Step(number, batch.keys, learnt.loss, learnt.valid)
+        if self.learner.device.type == "cpu":
             self.check_loss()  # before it can spoil a weight; elsewhere that would hold up the GPU
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        self.optimizer.step()
-        return logits.detach(), target
+        self.learner.update(learning_rate(self.step, self.config))
+        return learnt
 
     def check_loss(self) -> None:
         """Look at the loss that is waiting, if one is, and add it up.
@@ -239,15 +231,15 @@ class Trainer:
         self.meter.loss += loss
         self.meter.void_steps += int(waiting.valid) == 0
 
-    def is_due(self) -> bool:
-        """Whether a log line belongs to this step."""
+    def is_due(self, step: int) -> bool:
+        """Whether a log line belongs to a step."""
         config = self.config
-        return self.step == config.steps or self.step % config.log_every == 0 or self.validates()
+        return step == config.steps or step % config.log_every == 0 or self.validates(step)
 
-    def validates(self) -> bool:
-        """Whether a validation belongs to this step."""
+    def validates(self, step: int) -> bool:
+        """Whether a validation belongs to a step."""
         every = self.config.val_every
-        return bool(every) and (self.step == self.config.steps or self.step % every == 0)
+        return bool(every) and (step == self.config.steps or step % every == 0)
 
     def report(self, stop: Interruption) -> None:
         """Write the log line of this step, with a validation where one is due.
@@ -256,7 +248,7 @@ class Trainer:
             StopRequested: After a signal during the validation; nothing was written then.
         """
         line = self.log_line()
-        if self.validates():
+        if self.validates(self.step):
             line |= self.validation(stop)
         self.folder.log(line)
         self.display.line(describe_line(line, self.config.steps), important="val" in line)
@@ -341,7 +333,7 @@ class Trainer:
             step=self.step,
             batches=self.step,
             model=self.predictor.model.state_dict(),
-            optimizer=self.optimizer.state_dict() if training else None,
+            optimizer=self.learner.optimizer.state_dict() if training else None,
             rng=rng_state(self.predictor.device) if training else None,
             meter=meter if training else {},
             due=self.due,

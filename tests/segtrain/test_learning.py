@@ -1,0 +1,82 @@
+"""Tests of segtrain.learning."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from segtrain.batches import Batch
+from segtrain.config import TrainConfig
+from segtrain.learning import Learner
+from segtrain.manifests import ClassInfo
+from segtrain.metrics import confusion
+from segtrain.models import build
+from segtrain.optimizer import make_optimizer
+from segtrain.predictor import Predictor
+from segtrain.preprocessing import Preprocessing
+
+CLASSES = tuple(ClassInfo(name, (0, 0, 0)) for name in ("background", "a", "b"))
+
+
+def make_learner(**options: object) -> Learner:
+    """A thin net with its optimiser, all its layers alive."""
+    thin = {"width": 0.06, "crop": 32, "score_init": "he", "skip_init": "he", "norm": "none"}
+    config = TrainConfig(out=Path("x"), **(thin | options)).resolved()
+    torch.manual_seed(3)
+    model = build(config, len(CLASSES)).train()
+    predictor = Predictor(model, Preprocessing(), torch.device("cpu"), CLASSES)
+    return Learner(predictor, make_optimizer(model, config))
+
+
+def make_batch(void: tuple[int, ...] = (0, 300, 1024, 900)) -> Batch:
+    """Images of 32x32 random pixels, so many pixels of each void."""
+    rng = torch.Generator().manual_seed(5)
+    image = torch.randint(0, 256, (len(void), 3, 32, 32), generator=rng, dtype=torch.uint8)
+    target = torch.randint(0, 3, (len(void), 1024), generator=rng, dtype=torch.uint8)
+    for i, count in enumerate(void):
+        target[i, :count] = 255
+    return Batch(image, target.view(-1, 32, 32), [str(i) for i in range(len(void))])
+
+
+def test_gradients_are_those_of_the_mean_over_valid_pixels() -> None:
+    """Loss and gradients are torch's mean cross entropy over the pixels that are not void."""
+    learner, batch = make_learner(dropout=0.0), make_batch()
+    learnt = learner.gradients(batch, judge=True)
+    found = {n: p.grad for n, p in learner.predictor.model.named_parameters()}
+    model = make_learner(dropout=0.0).predictor.model
+    logits = model(Preprocessing().normalise(batch.image))
+    loss = torch.nn.functional.cross_entropy(logits, batch.target.long(), ignore_index=255)
+    torch.autograd.backward(loss)
+    torch.testing.assert_close(learnt.loss, loss.detach())
+    assert int(learnt.valid) == 1024 + 724 + 124
+    assert learnt.confmat is not None
+    assert torch.equal(learnt.confmat, confusion(logits.argmax(1), batch.target, 3))
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad)
+
+
+def test_looking_at_a_batch_moves_nothing() -> None:
+    """Only `update` moves weights; gradients of a second batch replace those of the first."""
+    learner = make_learner(dropout=0.0, momentum=0.0, weight_decay=0.0)
+    before = [p.detach().clone() for p in learner.predictor.model.parameters()]
+    learner.gradients(make_batch((900, 0)))
+    learnt = learner.gradients(make_batch())
+    parameters = list(learner.predictor.model.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, parameters, strict=True))
+    assert learnt.confmat is None
+    learner.update(0.5)
+    for old, new in zip(before, parameters, strict=True):
+        rate = 1.0 if new.ndim == 1 else 0.5
+        assert new.grad is not None
+        torch.testing.assert_close(old - rate * new.grad, new.detach())
+
+
+@pytest.mark.parametrize("norm", ["none", "group"])
+def test_a_batch_of_void_pushes_nothing(norm: str) -> None:
+    """Without a valid pixel the loss and every gradient are 0 and finite."""
+    learner = make_learner(norm=norm)
+    learnt = learner.gradients(make_batch((1024, 1024)))
+    assert (float(learnt.loss), int(learnt.valid)) == (0.0, 0)
+    for parameter in learner.predictor.model.parameters():
+        assert parameter.grad is not None
+        assert not parameter.grad.any()
