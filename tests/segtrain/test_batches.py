@@ -1,6 +1,7 @@
 """Tests of segtrain.batches."""
 
 from collections.abc import Callable, Iterator
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from segtrain.shards import open_shards
 from segtrain.transforms import Augmentation, apply
 
 
-def dataset(directory: Path, size: int = 4) -> BatchDataset:
+def dataset(directory: Path, size: int = 4, rank: int = 0, world: int = 1) -> BatchDataset:
     """Batches over a directory's training samples."""
     samples = open_shards(directory).train_set()
-    return BatchDataset(samples, Order(samples.shard_sizes, 7), Augmentation(48), size)
+    order = Order(samples.shard_sizes, 7)
+    return BatchDataset(samples, order, Augmentation(48), size, rank, world)
 
 
 def same(ours: Iterator[Batch], theirs: Iterator[Batch]) -> bool:
@@ -51,6 +53,31 @@ def test_workers_and_start_change_nothing(shards: Path) -> None:
     alone = list(batches(made, 0, 12, 0, pin=False))
     assert same(iter(alone), batches(made, 0, 12, 2, pin=False, context="spawn"))
     assert same(iter(alone[5:]), batches(made, 5, 12, 0, pin=False))
+
+
+@pytest.mark.parametrize(("world", "size"), [(1, 4), (2, 4), (2, 5), (3, 4)])
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the quickest start of a worker
+def test_ranks_and_workers_change_nothing(
+    shards: Path, world: int, size: int, workers: int
+) -> None:
+    """The ranks' parts in their order are the global batch of the order, from any worker."""
+    fork = "fork" if "fork" in get_all_start_methods() else None
+    whole = dataset(shards, size)
+    streams = [
+        batches(dataset(shards, size, rank, world), 2, 6, workers, pin=False, context=fork)
+        for rank in range(world)
+    ]
+    for k, parts in enumerate(zip(*streams, strict=True), start=2):
+        expected = whole.make(k)
+        draws = whole.order.batch(k, size)
+        assert expected.keys == [whole.samples.key(draw.sample) for draw in draws]
+        assert [key for part in parts for key in part.keys] == expected.keys
+        assert torch.equal(torch.cat([part.image for part in parts]), expected.image)
+        assert torch.equal(torch.cat([part.target for part in parts]), expected.target)
+        sizes = [len(part.keys) for part in parts]
+        assert max(sizes) - min(sizes) <= 1
+        assert min(sizes) > 0
 
 
 def test_loading_leaves_torchs_random_numbers_alone(shards: Path) -> None:

@@ -22,7 +22,7 @@ GRACE = 30  # seconds that a worker serves after SIGTERM
 
 
 class Batch(NamedTuple):
-    """One global batch.
+    """One global batch, or a rank's part of it.
 
     Attributes:
         image: uint8 `(N, 3, H, W)`, RGB, channels_last in memory.
@@ -45,17 +45,29 @@ class Failure(NamedTuple):
 class BatchDataset(Dataset[Batch | Failure]):
     """Global batches by number; picklable, so that any worker process can make any batch.
 
+    Of several ranks each makes its part of every batch; the parts in the order of the ranks are
+    the batch, and their sizes differ by one at most.
+
     Attributes:
         samples: The training samples.
         order: Their order.
         augmentation: How boxes are drawn.
-        size: Samples per batch.
+        size: Samples per global batch.
+        rank: Whose part to make, 0..world - 1.
+        world: Ranks, at most `size`.
     """
 
     samples: SampleSet
     order: Order
     augmentation: Augmentation
     size: int
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def part(self) -> slice:
+        """Where this rank's part lies in the global batch."""
+        return slice(*(self.size * r // self.world for r in (self.rank, self.rank + 1)))
 
     def __getitem__(self, k: int) -> Batch | Failure:
         try:
@@ -64,16 +76,17 @@ class BatchDataset(Dataset[Batch | Failure]):
             return Failure(str(error))
 
     def make(self, k: int) -> Batch:
-        """Make global batch `k`.
+        """Make global batch `k`, or this rank's part of it.
 
         Raises:
             SampleError: If one of its samples cannot be read.
         """
         crop = self.augmentation.crop
-        image = np.zeros((self.size, crop, crop, 3), np.uint8)
-        target = np.full((self.size, crop, crop), IGNORE_INDEX, np.uint8)
+        draws = self.order.batch(k, self.size)[self.part]
+        image = np.zeros((len(draws), crop, crop, 3), np.uint8)
+        target = np.full((len(draws), crop, crop), IGNORE_INDEX, np.uint8)
         keys = []
-        for i, draw in enumerate(self.order.batch(k, self.size)):
+        for i, draw in enumerate(draws):
             image[i], target[i], key = self.cut(draw)
             keys.append(key)
         nchw = torch.from_numpy(image).permute(0, 3, 1, 2)  # (N, 3, H, W)
