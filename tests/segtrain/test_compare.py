@@ -24,7 +24,8 @@ from segtrain.evaluate import Counted, set_result
 from segtrain.metrics import ImageCounts, confusion, margins
 from segtrain.predictor import Views
 from segtrain.samples import load
-from segtrain.shards import SampleSet, open_shards
+from segtrain.sampleset import SampleSet
+from segtrain.shards import open_shards
 from segtrain.terminal import print_comparison
 
 Compared = tuple[tuple[Net, Net], list[Comparison]]

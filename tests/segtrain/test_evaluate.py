@@ -21,7 +21,8 @@ from segtrain.evaluate import (
 )
 from segtrain.predictor import Predictor, load_predictor
 from segtrain.samples import load
-from segtrain.shards import SampleSet, open_shards
+from segtrain.sampleset import SampleSet
+from segtrain.shards import open_shards
 from segtrain.validation import floors, split_first, validate, validation_sets
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from segtrain.errors import SampleError
 from segtrain.samples import decode, decode_image, decode_mask, load
-from segtrain.shards import Sample, open_shards
+from segtrain.sampleset import Sample
+from segtrain.shards import open_shards
 
 Pair = tuple[str, Image.Image, np.ndarray]
 

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segtrain import shards as shards_module
+from segtrain import openfiles
 from segtrain.errors import SampleError, ShardsError
-from segtrain.shards import OpenFiles, SampleSet, index_shard, open_shards
+from segtrain.indexes import index_shard, read_idx
+from segtrain.openfiles import OpenFiles
+from segtrain.sampleset import SampleSet
+from segtrain.shards import open_shards
 
 
 @pytest.fixture
@@ -94,7 +97,7 @@ def test_few_handles_serve_many_shards_and_threads(
         thread.join()
     assert wrong == []
     assert len(samples.files.handles) <= 2
-    monkeypatch.delattr(shards_module.os, "pread", raising=False)  # as on Windows
+    monkeypatch.delattr(openfiles.os, "pread", raising=False)  # as on Windows
     assert [samples.read(n) for n in range(len(samples))] == expected
 
 
@@ -207,7 +210,7 @@ def test_members_in_another_order_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.idx"
     path.write_text("v1.2 1\njpg 512 3 k.jpg seg.png 1024 3 k.seg.png\n")
     with pytest.raises(ShardsError, match=re.escape("sample k has the members jpg, seg.png")):
-        shards_module.read_idx(path)
+        read_idx(path)
 
 
 def test_a_tar_that_is_none_is_named(copy: Path) -> None:

@@ -14,7 +14,7 @@ from segtrain.errors import SampleError, ShardsError
 from segtrain.manifests import IGNORE_INDEX
 from segtrain.sampler import Draw, Order
 from segtrain.samples import load
-from segtrain.shards import SampleSet
+from segtrain.sampleset import SampleSet
 from segtrain.transforms import Augmentation, apply
 
 PREFETCH = 4  # batches that each worker prepares ahead

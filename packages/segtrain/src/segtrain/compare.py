@@ -25,7 +25,8 @@ from segtrain.intervals import Interval, iou_differences, mean_iou, mean_iou_dif
 from segtrain.overlays import Judged, comparison
 from segtrain.predictor import Predictor, Views, load_predictor
 from segtrain.samples import load
-from segtrain.shards import SampleSet, open_shards
+from segtrain.sampleset import SampleSet
+from segtrain.shards import open_shards
 
 NAMES = ("A", "B")
 

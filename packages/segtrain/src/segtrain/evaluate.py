@@ -29,7 +29,8 @@ from segtrain.matrix_picture import matrix_picture
 from segtrain.metrics import ImageCounts, Scores, all_background, confusion, margins, scores
 from segtrain.predictor import Predictor, Size, Views, load_predictor
 from segtrain.samples import Decoded, load
-from segtrain.shards import SampleSet, open_shards
+from segtrain.sampleset import SampleSet
+from segtrain.shards import open_shards
 
 DECODERS = 4  # threads that decode ahead; Pillow's decoders let other threads run
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from segtrain.errors import SampleError
+from segtrain.indexes import advise
 from segtrain.manifests import IGNORE_INDEX
-from segtrain.shards import Sample, SampleSet, advise
+from segtrain.sampleset import Sample, SampleSet
 
 
 class Decoded(NamedTuple):

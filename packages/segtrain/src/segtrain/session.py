@@ -33,7 +33,8 @@ from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.runs import RunFolder
 from segtrain.sampler import Order
-from segtrain.shards import SampleSet, Shards, open_shards
+from segtrain.sampleset import SampleSet
+from segtrain.shards import Shards, open_shards
 from segtrain.terminal import TrainDisplay, print_note, training_display
 from segtrain.train import Meter, Trainer
 from segtrain.transforms import Augmentation

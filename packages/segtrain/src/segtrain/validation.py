@@ -11,7 +11,8 @@ from segtrain.manifests import FIXED_VIEW
 from segtrain.overlays import Judged
 from segtrain.predictor import Predictor
 from segtrain.samples import Decoded
-from segtrain.shards import SampleSet, Shards
+from segtrain.sampleset import SampleSet
+from segtrain.shards import Shards
 
 Progress = Callable[[str, int, int], None]  # data set, images done, images in all
 
