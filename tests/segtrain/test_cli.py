@@ -116,7 +116,7 @@ def test_the_whole_path_from_the_command_line(
     done = call(segtrain("run", "--shards", shards, "--out", run, *small.split()), environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "net: FCN-8s, width 0.06, norm batch" in done.stdout
+    assert "net: FCN-8s on vgg16, width 0.06, norm batch" in done.stdout
     assert "step 3/3  loss " in done.stdout
     assert "voc2012\t8\t" in done.stdout
     assert json.loads((run / "config.json").read_text())["config"]["flip"] is False

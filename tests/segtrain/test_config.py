@@ -52,12 +52,28 @@ def test_options_that_contradict_each_other_are_refused() -> None:
     """Nothing to learn, two starts, and weights of another width are usage errors with a way on."""
     with pytest.raises(UsageError, match=r"nothing to learn.*16s or 8s"):
         TrainConfig(variant="32s", upsampling="learned")
+    with pytest.raises(UsageError, match=r"--skip-scales 0\.1,0\.1 with --variant 32s"):
+        TrainConfig(variant="32s", skip_scales="0.1,0.1")
     with pytest.raises(UsageError, match=r"--batch of 2 or more, or --norm group"):
         TrainConfig(crop=32, batch=1).resolved()
     with pytest.raises(UsageError, match="give one of them"):
         TrainConfig(init=Path("runs/a"), weights="imagenet")
     with pytest.raises(UsageError, match=r"--width 1 only, not 0\.5"):
         TrainConfig(weights="imagenet", width=0.5)
+
+
+@pytest.mark.parametrize("text", ["", "1", "1,2,3", "1,x", "0,1", "1,-1", "nan,1", "inf,1", "1,1,"])
+def test_scales_that_are_no_two_numbers_are_refused(text: str) -> None:
+    """A list of another length, of words or of numbers that cannot be meant names what is right."""
+    words = f"--skip-scales takes two numbers above 0, such as 0.01,0.001, not {text!r}"
+    with pytest.raises(UsageError, match=re.escape(words)):
+        TrainConfig(skip_scales=text)
+
+
+def test_scales_are_two_numbers() -> None:
+    """The factors on pool4 and pool3 are read in that order."""
+    assert TrainConfig(skip_scales="0.01, 1e-4").pool_scales == (0.01, 0.0001)
+    assert TrainConfig().pool_scales == (1, 1)
 
 
 def test_defaults_suit_each_other() -> None:
@@ -91,3 +107,21 @@ def test_a_net_that_starts_from_another_has_its_architecture() -> None:
     assert inherited(config, {"dropout": 0.4}, origin).dropout == 0.4
     with pytest.raises(UsageError, match=r"--width is 1\.0, but the net of .* has 0\.25"):
         inherited(config, {"width": 1.0}, origin)
+
+
+def test_what_its_weights_mean_goes_with_a_net() -> None:
+    """Trunk and activations come with --init, and the scales of skips where that net has skips."""
+    options = {"trunk": "vgg11", "activation": "elu", "score_activation": "relu"}
+    origin = TrainConfig(**options, skip_scales="0.1,0.2", variant="16s").resolved().plain()
+    config = TrainConfig(init=Path("runs/a"))
+    new = inherited(config, {}, origin)
+    assert (new.trunk, new.activation, new.score_activation) == ("vgg11", "elu", "relu")
+    assert new.pool_scales == (0.1, 0.2)
+    for name, value in (("trunk", "vgg16"), ("activation", "relu"), ("skip_scales", "1,1")):
+        with pytest.raises(UsageError, match=rf"{flag(name)} is {value}, but the net of"):
+            inherited(config, {name: value}, origin)
+    coarse = TrainConfig(variant="32s").resolved().plain()
+    given = dataclasses.replace(config, skip_scales="0.1,0.2")
+    assert inherited(given, {"skip_scales": "0.1,0.2"}, coarse).pool_scales == (0.1, 0.2)
+    old = {k: v for k, v in origin.items() if k not in (*options, "skip_scales")}
+    assert inherited(config, {}, old).trunk == "vgg16"

@@ -6,22 +6,14 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torchvision.models import vgg16, vgg16_bn
 
 from segtrain.config import TrainConfig
-from segtrain.models.fcn import (
-    FCN,
-    Upsample,
-    bilinear_kernel,
-    count_parameters,
-    norm_groups,
-    scaled,
-)
+from segtrain.models import build
+from segtrain.models.fcn import FCN
+from segtrain.models.vgg import DEPTHS
 from segtrain.optimizer import make_optimizer, pixel_loss, set_learning_rate
 
 THIN = 0.06
-LAYERS = {"32s": 134_346_581, "16s": 134_357_354, "8s": 134_362_751}
-FULL_UPSAMPLING = {"32s": 1_806_336, "16s": 458_640, "8s": 127_008}  # C x C kernels everywhere
 VARIANTS = ["32s", "16s", "8s"]
 
 
@@ -36,45 +28,14 @@ def random_image(height: int, width: int, count: int = 1) -> Tensor:
     return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_full_nets_have_the_papers_parameter_counts(variant: str) -> None:
-    """At 21 classes and full width the layers without upsampling count exactly as in the paper.
-
-    Fixed upsampling is held as one kernel per class: the paper's full C x C count is C times it.
-    """
-    with torch.device("meta"):
-        count = count_parameters(FCN(21, variant=variant))
-    assert count.layers == LAYERS[variant]
-    assert count.learned == 0
-    assert count.fixed * 21 == FULL_UPSAMPLING[variant]
-
-
-@pytest.mark.parametrize(("variant", "learned"), [("16s", 7056), ("8s", 14_112)])
-def test_learned_upsampling_adds_full_kernels(variant: str, learned: int) -> None:
-    """The x2 layers add 21 x 21 kernels of 4 x 4 each; with a full last one, the paper's sum."""
-    with torch.device("meta"):
-        net = FCN(21, variant=variant, upsampling="learned")
-    count = count_parameters(net)
-    assert (count.layers, count.learned) == (LAYERS[variant], learned)
-    assert count.learned + count.fixed * 21 == FULL_UPSAMPLING[variant]
-    assert sum(p.numel() for p in net.parameters()) == LAYERS[variant] + learned
-
-
-@pytest.mark.parametrize(("norm", "theirs"), [("none", vgg16), ("batch", vgg16_bn)])
-def test_the_trunk_is_torchvisions(norm: str, theirs: object) -> None:
-    """Names and shapes of the trunk are those of torchvision's VGG16, so weights load by name."""
-    with torch.device("meta"):
-        ours = FCN(21, norm=norm).features.state_dict()
-        expected = theirs().features.state_dict()
-    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in expected.items()}
-
-
-@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from(VARIANTS))
-@settings(max_examples=15)
-def test_logits_have_the_images_size(height: int, width: int, variant: str) -> None:
+@given(
+    st.integers(1, 70), st.integers(1, 70), st.sampled_from(VARIANTS), st.sampled_from([*DEPTHS])
+)
+@settings(max_examples=20)
+def test_logits_have_the_images_size(height: int, width: int, variant: str, trunk: str) -> None:
     """Any image, down to one pixel, gets a score for every class at every pixel."""
     with torch.inference_mode():
-        logits = thin(variant)(random_image(height, width))
+        logits = thin(variant, trunk=trunk)(random_image(height, width))
     assert logits.shape == (1, 5, height, width)
     assert torch.isfinite(logits).all()
 
@@ -98,31 +59,6 @@ def test_padding_is_cropped_at_the_right_place() -> None:
     with torch.inference_mode():
         by_hand = net(F.pad(image, (0, 19, 0, 19)))
         torch.testing.assert_close(net(image), by_hand[:, :, :45, :77])
-
-
-@pytest.mark.parametrize("factor", [2, 8, 16, 32])
-def test_the_kernel_is_bilinear(factor: int) -> None:
-    """The kernel follows the tent of bilinear interpolation; shifted by its stride it sums to 1."""
-    kernel = bilinear_kernel(factor)
-    assert kernel.shape == (2 * factor, 2 * factor)
-    tent = [1 - abs(i - (factor - 0.5)) / factor for i in range(2 * factor)]
-    for i in (0, factor - 1, factor, 2 * factor - 1):
-        for j in (0, factor):
-            assert kernel[i, j] == pytest.approx(tent[i] * tent[j])
-    overlap = kernel.view(2, factor, 2, factor).sum((0, 2))
-    torch.testing.assert_close(overlap, torch.ones(factor, factor))
-
-
-@pytest.mark.parametrize("factor", [2, 8, 16, 32])
-@pytest.mark.parametrize("learned", [True, False])
-def test_upsampling_starts_as_bilinear_interpolation(factor: int, learned: bool) -> None:
-    """Fixed and learned layers both interpolate between cell centres, up to the border."""
-    layer = Upsample(3, factor, learned=learned)
-    scores = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
-    expected = F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(layer(scores), expected)
-    assert len(list(layer.parameters())) == int(learned)
-    assert len(layer.state_dict()) == int(learned)
 
 
 def test_skips_meet_the_deep_scores_where_they_lie() -> None:
@@ -232,18 +168,6 @@ def test_heads_have_their_kernel_sizes(head: str) -> None:
     assert [m.p for m in modules.values() if isinstance(m, nn.Dropout)] == [0.3, 0.3]
 
 
-@given(st.integers(1, 5000), st.floats(0.01, 2))
-def test_widths_suit_group_norms(channels: int, width: float) -> None:
-    """Scaled channel counts are multiples of 8 that group norm can divide, nearest to the exact."""
-    count = scaled(channels, width)
-    assert count % 8 == 0
-    assert count == 8 or abs(count - channels * width) <= 4
-    groups = norm_groups(count)
-    assert count % groups == 0
-    assert 1 <= groups <= 32
-    assert count // groups >= 4
-
-
 def test_channels_last_changes_no_figure() -> None:
     """The memory format changes the logits by rounding only."""
     net = thin(score_init="he", skip_init="he", norm="group")
@@ -254,3 +178,87 @@ def test_channels_last_changes_no_figure() -> None:
             image.to(memory_format=torch.channels_last)
         )
     torch.testing.assert_close(plain, turned, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "sigmoid"])
+@pytest.mark.parametrize("norm", ["none", "group"])
+def test_every_layer_learns_under_every_activation(activation: str, norm: str) -> None:
+    """From the second step on no weight of the net is without a gradient."""
+    gradients = train(thin(norm=norm, activation=activation, trunk="vgg11", dropout=0.0), 2)
+    for name, gradient in gradients.items():
+        if name.endswith("weight"):
+            assert gradient.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "group"])
+def test_a_hidden_bias_stands_in_front_of_the_activation(norm: str) -> None:
+    """With zero weights, fc6 puts out what the activation makes of the bias, whatever the norm."""
+    net = thin(norm=norm, conv_init="zero", hidden_bias=0.1, dropout=0.0).train()
+    with torch.no_grad():
+        first = net.head[: 2 + (norm != "none")](torch.randn(2, 32, 3, 3))
+    torch.testing.assert_close(first, torch.full_like(first, 0.1))
+    assert torch.count_nonzero(net.get_parameter("score_fr.bias")) == 0
+    assert torch.count_nonzero(net.get_parameter("features.0.bias")) == 0
+
+
+def test_a_hidden_bias_wakes_a_zero_head_as_copies() -> None:
+    """fc6 and fc7 at zero with a bias of 0.1 move, and all units of a layer alike."""
+    net = thin(conv_init="zero", hidden_bias=0.1, dropout=0.0)
+    train(net, 6)
+    for name in ("head.fc6.weight", "head.fc7.weight"):
+        weight = net.get_parameter(name)
+        assert weight.abs().sum() > 0
+        assert len(torch.unique(weight.detach().flatten(1), dim=0)) == 1
+
+
+def test_a_relu_after_zero_scores_stops_everything() -> None:
+    """Score layers at zero in front of a ReLU never move, and nothing below them does."""
+    gradients = train(thin(score_activation="relu", dropout=0.0), 4)
+    assert all(gradient.abs().sum() == 0 for gradient in gradients.values())
+
+
+def test_an_activation_after_the_scores_holds_for_each_of_them() -> None:
+    """With a ReLU after the score layers no logit is negative, from whichever layer it comes."""
+    for only in ("score_fr", "score_pool4", "score_pool3"):
+        net = thin(score_activation="relu")
+        nn.init.normal_(net.get_parameter(f"{only}.weight"))
+        with torch.inference_mode():
+            logits = net(random_image(64, 64))
+        assert logits.min() >= 0
+        assert logits.max() > 0
+
+
+@pytest.mark.parametrize("variant", ["16s", "8s"])
+def test_skip_scales_stand_in_front_of_the_score_layers(variant: str) -> None:
+    """Scaled pools score as if the weights of their score layers were scaled, biases were not."""
+    options = {"variant": variant, "score_init": "he", "skip_init": "he"}
+    scaled_net, plain = thin(**options, skip_scales=(0.01, 0.5)), thin(**options)
+    for net in (scaled_net, plain):
+        nn.init.constant_(net.get_parameter("score_pool4.bias"), 0.3)
+    with torch.inference_mode():
+        for name, factor in (("score_pool4", 0.01), ("score_pool3", 0.5)):
+            if hasattr(plain, name):
+                plain.get_parameter(f"{name}.weight").mul_(factor)
+        image = random_image(64, 96)
+        torch.testing.assert_close(scaled_net(image), plain(image))
+        assert not torch.allclose(plain(image), thin(**options)(image), atol=1e-3)
+
+
+def test_the_configuration_reaches_the_net() -> None:
+    """`build` hands every option of the net on."""
+    config = TrainConfig(
+        variant="16s", trunk="vgg13", head="1x1", norm="group", activation="gelu",
+        score_activation="leaky_relu", skip_scales="0.5,0.25", width=0.1, dropout=0.2,
+        hidden_bias=0.1, conv_init="zero", score_init="he", skip_init="he", upsampling="learned",
+    ).resolved()  # fmt: skip
+    net = build(config, 3)
+    assert [type(m) for m in (net.features[2], net.head.act6)] == [nn.GELU, nn.GELU]
+    assert isinstance(net.score_activation, nn.LeakyReLU)
+    assert isinstance(net.features[1], nn.GroupNorm)
+    assert (net.variant, net.skip_scales, net.head.drop7.p) == ("16s", (0.5, 0.25), 0.2)
+    assert sum(isinstance(m, nn.Conv2d) for m in net.features) == 10
+    assert net.head.fc6.weight.shape == (408, 48, 1, 1)
+    assert torch.count_nonzero(net.head.fc6.weight) == 0
+    assert torch.all(net.head.norm7.bias == 0.1)
+    assert torch.count_nonzero(net.score_fr.weight) * torch.count_nonzero(net.score_pool4.weight)
+    assert isinstance(net.upscore2.weight, nn.Parameter)

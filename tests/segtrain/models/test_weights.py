@@ -180,7 +180,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[http.server
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}/vgg16-{digest}.pth"
-    monkeypatch.setattr(weights, "imagenet_url", lambda _: url)
+    monkeypatch.setattr(weights, "imagenet_url", lambda *_: url)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -193,12 +193,12 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[http.server
 @pytest.mark.usefixtures("hub")
 def test_imagenet_is_downloaded_once(tmp_path: Path) -> None:
     """The state dict arrives whole, is kept in torch's cache, and is taken from there."""
-    state = download_imagenet("none")
+    state = download_imagenet("vgg16", "none")
     assert torch.equal(state["classifier.0.weight"], thin_vgg()["classifier.0.weight"])
     [kept] = (tmp_path / "hub").rglob("*.pth")
     assert kept.read_bytes() == Hub.data
     Hub.data = b"gone"
-    assert state.keys() == download_imagenet("none").keys()
+    assert state.keys() == download_imagenet("vgg16", "none").keys()
 
 
 @pytest.mark.usefixtures("hub")
@@ -206,7 +206,7 @@ def test_a_spoilt_download_is_refused(tmp_path: Path) -> None:
     """Bytes of another hash are an error, and nothing is kept of them."""
     Hub.data = Hub.data[:-1] + b"x"
     with pytest.raises(WeightsError, match=r"could not be downloaded.*hash"):
-        download_imagenet("none")
+        download_imagenet("vgg16", "none")
     assert not list((tmp_path / "hub").rglob("*.pth"))
 
 
@@ -215,14 +215,23 @@ def test_without_a_network_both_ways_on_are_named(hub: http.server.HTTPServer) -
     hub.shutdown()
     hub.server_close()
     with pytest.raises(WeightsError, match=r"--weights FILE.*--weights none"):
-        download_imagenet("none")
+        download_imagenet("vgg16", "none")
 
 
-def test_the_real_addresses_are_torchvisions() -> None:
-    """Each norm has the weights of the matching VGG16."""
-    assert weights.imagenet_url("none").endswith("/vgg16-397923af.pth")
-    assert weights.imagenet_url("group") == weights.imagenet_url("none")
-    assert weights.imagenet_url("batch").endswith("/vgg16_bn-6c64b313.pth")
+@pytest.mark.parametrize(
+    ("trunk", "plain", "normed"),
+    [
+        ("vgg11", "vgg11-8a719046", "vgg11_bn-6002323d"),
+        ("vgg13", "vgg13-19584684", "vgg13_bn-abd245e5"),
+        ("vgg16", "vgg16-397923af", "vgg16_bn-6c64b313"),
+        ("vgg19", "vgg19-dcbb9e9d", "vgg19_bn-c79401a0"),
+    ],
+)
+def test_the_real_addresses_are_torchvisions(trunk: str, plain: str, normed: str) -> None:
+    """Each trunk and norm has the file that torchvision publishes for it."""
+    for norm, name in (("none", plain), ("group", plain), ("batch", normed)):
+        url = weights.imagenet_url(trunk, norm)
+        assert url == f"https://download.pytorch.org/models/{name}.pth"
 
 
 def test_our_checkpoints_are_weights_too(trained: Path) -> None:

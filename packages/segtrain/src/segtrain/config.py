@@ -28,7 +28,14 @@ RESUMABLE = (
     "pictures",
 )
 # what a run started from another one takes over from it, unless it is given
-ARCHITECTURE = ("head", "upsampling", "norm", "width", "dropout")
+ARCHITECTURE = (
+    "trunk", "head", "upsampling", "norm", "activation", "score_activation", "skip_scales",
+    "width", "dropout",
+)  # fmt: skip
+# of these, what may differ from it all the same
+FREE = ("upsampling", "dropout")
+# what must be equal in a checkpoint for its weights to mean the same
+NET = ("variant", *(name for name in ARCHITECTURE if name != "dropout"))
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,11 @@ class TrainConfig(OutputOptions, TrainingOptions, ModelOptions, DataOptions):
             raise UsageError(
                 "--upsampling learned with --variant 32s has nothing to learn: 32s has only the "
                 "last upsampling, which stays fixed; use --upsampling fixed, or 16s or 8s"
+            )
+        if self.pool_scales != (1, 1) and self.variant == "32s":
+            raise UsageError(
+                f"--skip-scales {self.skip_scales} with --variant 32s scales nothing: 32s has no "
+                "skips; leave it out, or use 16s or 8s"
             )
         cells = math.ceil(self.crop / 32) ** 2  # of the deepest maps
         if self.norm == "batch" and self.batch * cells < 2:
@@ -147,9 +159,12 @@ def inherited(
     Raises:
         UsageError: If an option was given that differs from that net's.
     """
-    theirs = {name: origin[name] for name in ARCHITECTURE}
-    for name in ("head", "norm", "width"):
-        if name in given and given[name] != theirs[name]:
+    net = TrainConfig.from_plain(origin)
+    theirs = {name: getattr(net, name) for name in ARCHITECTURE}
+    if net.variant == "32s":
+        del theirs["skip_scales"]  # of skips that it has not
+    for name in theirs.keys() & given.keys():
+        if name not in FREE and given[name] != theirs[name]:
             raise UsageError(
                 f"{flag(name)} is {given[name]}, but the net of {config.init} has "
                 f"{theirs[name]}; leave it out, or leave out --init"

@@ -19,16 +19,17 @@ from segtrain.checkpoint import (
     plain_classes,
     source_commit,
 )
-from segtrain.config import TrainConfig, changed, inherited, known
+from segtrain.config import NET, TrainConfig, changed, inherited, known
 from segtrain.devices import choose_device, describe, set_rng_state
 from segtrain.errors import CheckpointError, ShardsError
 from segtrain.evaluate import SetResult
 from segtrain.interruption import Interruption
 from segtrain.learning import Learner
 from segtrain.models import build
-from segtrain.models.fcn import count_parameters
+from segtrain.models.counts import count_parameters
 from segtrain.models.weights import WeightsReport, load_origin, load_weights
 from segtrain.optimizer import make_optimizer
+from segtrain.options.fields import flag
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.runs import RunFolder
@@ -230,11 +231,13 @@ def check_resumable(saved: Checkpoint, config: TrainConfig, data: Data, folder: 
         CheckpointError: If it does not.
     """
     check_classes(saved, data.shards.classes, folder.last)
-    for name in ("variant", "head", "upsampling", "norm", "width"):
-        if saved.config[name] != getattr(config, name):
+    theirs = saved.train_config
+    for name in NET:
+        if getattr(theirs, name) != getattr(config, name):
             raise CheckpointError(
-                f"{folder.last}: is of --{name} {saved.config[name]}, but {folder.config_file} "
-                f"says {getattr(config, name)}; put back the checkpoint of this run"
+                f"{folder.last}: is of {flag(name)} {getattr(theirs, name)}, but "
+                f"{folder.config_file} says {getattr(config, name)}; put back the checkpoint of "
+                "this run"
             )
     if saved.optimizer is None or saved.rng is None:
         raise CheckpointError(
@@ -311,7 +314,7 @@ def announce(trainer: Trainer, data: Data, report: WeightsReport | None) -> None
         role = ", picks best.pt" if i == 0 else ""
         show(f"val: {chosen.name}, {len(chosen.first):,} of {len(chosen.samples):,} images{role}")
     show(
-        f"net: FCN-{config.variant}, width {config.width:g}, norm {config.norm}, "
+        f"net: FCN-{config.variant} on {config.trunk}, width {config.width:g}, norm {config.norm}, "
         f"{count.layers + count.learned:,} weights; {describe(trainer.predictor.device)}"
     )
     for line in report.lines() if report else []:

@@ -14,12 +14,17 @@ def build(config: TrainConfig, num_classes: int) -> FCN:
     return FCN(
         num_classes,
         variant=config.variant,
+        trunk=config.trunk,
         head=config.head,
         upsampling=config.upsampling,
         norm=known(config.norm),
+        activation=config.activation,
+        score_activation=config.score_activation,
+        skip_scales=config.pool_scales,
         width=config.width,
         dropout=config.dropout,
         conv_init=config.conv_init,
+        hidden_bias=config.hidden_bias,
         score_init=config.score_init,
         skip_init=config.skip_init,
     )

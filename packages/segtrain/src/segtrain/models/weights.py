@@ -55,21 +55,21 @@ class WeightsReport:
         }
 
 
-def imagenet_url(norm: str) -> str:
-    """The address of torchvision's weights for a trunk with this norm."""
-    from torchvision.models import VGG16_BN_Weights, VGG16_Weights
+def imagenet_url(trunk: str, norm: str) -> str:
+    """The address of torchvision's weights for a trunk with this norm, with its hash in it."""
+    from torchvision.models import get_model_weights
 
-    weights = VGG16_BN_Weights if norm == "batch" else VGG16_Weights
+    weights = get_model_weights(f"{trunk}_bn" if norm == "batch" else trunk)
     return str(weights.IMAGENET1K_V1.url)
 
 
-def download_imagenet(norm: str) -> State:
+def download_imagenet(trunk: str, norm: str) -> State:
     """Torchvision's ImageNet weights, from its cache or downloaded and checked by hash.
 
     Raises:
         WeightsError: If they can be neither found nor downloaded.
     """
-    url = imagenet_url(norm)
+    url = imagenet_url(trunk, norm)
     try:
         state: State = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", progress=sys.stderr.isatty(), check_hash=True,
@@ -192,8 +192,8 @@ def load_weights(model: FCN, config: TrainConfig) -> WeightsReport | None:
     if config.weights == "none":
         return None
     if config.weights == "imagenet":
-        state = download_imagenet(known(config.norm))
-        report = WeightsReport("torchvision's VGG16, ImageNet")
+        state = download_imagenet(config.trunk, known(config.norm))
+        report = WeightsReport(f"torchvision's {config.trunk}, ImageNet")
     else:
         state = read_weights(Path(config.weights), known(config.norm))
         report = WeightsReport(config.weights)

@@ -43,3 +43,27 @@ def check_bounds(option: "Field[Any]", value: object) -> None:
         words, holds = tests[bound]
         if not (math.isfinite(value) and holds(value, limit)):
             raise UsageError(f"{flag(option.name)} must be {words} {limit:g}, not {value}")
+
+
+def numbers(name: str, text: str, count: int) -> tuple[float, ...]:
+    """The positive numbers of an option such as `--skip-scales 0.01,0.0001`.
+
+    Args:
+        name: The field.
+        text: What was given.
+        count: How many there must be.
+
+    Raises:
+        UsageError: If they are not so many, not numbers, or not above 0.
+    """
+    words = {2: "two", 3: "three"}.get(count, str(count))
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) != count or not all(math.isfinite(n) and n > 0 for n in found):
+        such = ",".join(("0.01", "0.001", "0.0001")[:count])
+        raise UsageError(
+            f"{flag(name)} takes {words} numbers above 0, such as {such}, not {text!r}"
+        )
+    return found

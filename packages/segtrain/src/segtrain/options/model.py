@@ -4,12 +4,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from segtrain.options.fields import about
+from segtrain.options.fields import about, numbers
 
 Variant = Literal["32s", "16s", "8s"]
+Trunk = Literal["vgg11", "vgg13", "vgg16", "vgg19"]
 Head = Literal["paper", "1x1"]
 Upsampling = Literal["fixed", "learned"]
 Norm = Literal["none", "batch", "group"]
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "sigmoid"]
+ScoreActivation = Literal["none", "relu", "leaky_relu", "elu", "gelu", "sigmoid"]
 Start = Literal["he", "zero"]
 
 
@@ -19,6 +22,10 @@ class ModelOptions:
 
     variant: Variant = field(
         default="8s", metadata=about("Model", "The stride of the net's finest scores.")
+    )
+    trunk: Trunk = field(
+        default="vgg16",
+        metadata=about("Model", "The VGG below the head; vgg16 is the papers'."),
     )
     head: Head = field(
         default="paper",
@@ -43,6 +50,26 @@ class ModelOptions:
             "from scratch, none with --weights.",
         ),
     )
+    activation: Activation = field(
+        default="relu",
+        metadata=about("Model", "What follows each hidden layer; the papers have relu."),
+    )
+    score_activation: ScoreActivation = field(
+        default="none",
+        metadata=about(
+            "Model",
+            "What follows each score layer; none in the papers. With relu, scores cannot be "
+            "negative, and a score layer at zero never moves. For experiments.",
+        ),
+    )
+    skip_scales: str = field(
+        default="1,1",
+        metadata=about(
+            "Model",
+            "Factors on pool4 and pool3 before their score layers; 0.01,0.0001 is the paper's "
+            "training of all skips at once.",
+        ),
+    )
     width: float = field(
         default=1.0,
         metadata=about(
@@ -62,6 +89,16 @@ class ModelOptions:
             "Model",
             "Start of fc6 and fc7, the hidden layers of the head. At zero they never move: their "
             "ReLU passes no gradient. For experiments.",
+        ),
+    )
+    hidden_bias: float = field(
+        default=0.0,
+        metadata=about(
+            "Model",
+            "What is added in front of the activations of fc6 and fc7 at the start: the bias of "
+            "their norm, or their own without one. For experiments.",
+            min=-10,
+            max=10,
         ),
     )
     score_init: Start = field(
@@ -87,3 +124,13 @@ class ModelOptions:
             "taken over.",
         ),
     )
+
+    @property
+    def pool_scales(self) -> tuple[float, float]:
+        """`skip_scales` as numbers: the factors on pool4 and pool3.
+
+        Raises:
+            UsageError: If they are not two numbers above 0.
+        """
+        pool4, pool3 = numbers("skip_scales", self.skip_scales, 2)
+        return pool4, pool3

@@ -1,0 +1,72 @@
+"""What a net costs: its weights, and the products of one forward pass."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from segtrain.models.fcn import FCN
+from segtrain.models.layers import Upsample
+
+
+class ParameterCount(NamedTuple):
+    """Numbers of weights of a net.
+
+    Attributes:
+        layers: Weights and biases of all layers but the upsampling; these are trained.
+        learned: Weights of trained upsampling layers, C x C kernels.
+        fixed: Weights of fixed upsampling layers, one kernel per class.
+    """
+
+    layers: int
+    learned: int
+    fixed: int
+
+
+def count_parameters(model: FCN) -> ParameterCount:
+    """Count a net's weights; a full C x C fixed upsampling would have C times `fixed`."""
+    upsampling = [m for m in model.modules() if isinstance(m, Upsample)]
+    learned = sum(m.weight.numel() for m in upsampling if m.groups == 1)
+    fixed = sum(m.weight.numel() for m in upsampling if m.groups > 1)
+    return ParameterCount(sum(p.numel() for p in model.parameters()) - learned, learned, fixed)
+
+
+def count_macs(model: FCN, height: int, width: int) -> int:
+    """Multiply-accumulates of one image's forward pass: of all convolutions and the upsampling.
+
+    What activations, norms and poolings add is below one in a hundred and left out. A
+    multiply-accumulate is two floating-point operations; a training step takes about three forward
+    passes. Nothing is computed: the pass runs on shapes alone.
+
+    Args:
+        model: The net, wherever it is.
+        height: Of the image, in pixels, before it is padded to a multiple of 32.
+        width: The same.
+    """
+    total = 0
+
+    def note(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d):
+            total += output.numel() * module.weight[0].numel()
+        elif isinstance(module, Upsample):
+            rows, columns = (side + 2 for side in inputs[0].shape[-2:])  # with repeated borders
+            total += rows * columns * module.weight.numel()
+
+    hooks = [
+        m.register_forward_hook(note)
+        for m in model.modules()
+        if isinstance(m, nn.Conv2d | Upsample)
+    ]
+    tensors: dict[str, Any] = dict(model.named_parameters()) | dict(model.named_buffers())
+    shapes = {name: torch.empty_like(value, device="meta") for name, value in tensors.items()}
+    image = torch.empty(1, 3, height, width, device="meta")
+    training = model.training
+    try:
+        with torch.no_grad():
+            torch.func.functional_call(model.eval(), shapes, (image,))
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return total
