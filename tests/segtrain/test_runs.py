@@ -1,11 +1,13 @@
 """Tests of segtrain.runs."""
 
+import errno
 import json
+import shlex
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from segtrain.checkpoint import write_beside
 from segtrain.config import TrainConfig
 from segtrain.errors import RunError
 from segtrain.runs import RunFolder
@@ -47,27 +49,55 @@ def test_resuming_nothing_says_what_is_missing(tmp_path: Path) -> None:
         RunFolder(tmp_path).config()
 
 
-def test_a_rewound_log_ends_at_the_checkpoint(tmp_path: Path) -> None:
-    """Lines past the step and half a line are dropped, with `due` that of the step itself too."""
+def test_the_resume_command_can_be_typed_as_it_stands(tmp_path: Path) -> None:
+    """A shell takes the command apart into just these words, whatever the folder is called."""
+    for name in ("run", "my runs", "it's", "a$HOME `x`", 'say "yes"'):
+        command = RunFolder(tmp_path / name).resume_command
+        assert shlex.split(command) == [
+            "segtrain",
+            "run",
+            "--out",
+            str(tmp_path / name),
+            "--resume",
+        ]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_newest_checkpoints_are_kept(
+    tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """last.pt is kept under its step's name, with hard links or without; the oldest are removed."""
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refused)
     folder = RunFolder(tmp_path)
-    folder.rewind_log(5, due=False)
-    assert not folder.log_file.exists()
-    for due, kept in ((False, [2, 4, 6]), (True, [2, 4])):
-        folder.log_file.unlink(missing_ok=True)
-        for step in (2, 4, 6, 8):
-            folder.log({"step": step})
-        with folder.log_file.open("a") as file:
-            file.write('{"step": 1')
-        folder.rewind_log(6, due=due)
-        lines = folder.log_file.read_text().splitlines()
-        assert [json.loads(line)["step"] for line in lines] == kept
-        folder.log({"step": 10})
-        assert json.loads(folder.log_file.read_text().splitlines()[-1]) == {"step": 10}
+    (tmp_path / "best.pt").write_text("best")
+    for name in ("step-x.pt", "step-1.txt"):
+        (tmp_path / name).touch()
+    for step in (5, 10, 1_000_000, 15):
+        write_beside(folder.last, lambda part, step=step: part.write_text(f"net {step}"))
+        assert folder.keep(step, 3) == []
+    names = ["step-000010.pt", "step-000015.pt", "step-1000000.pt"]
+    assert [p.name for p in folder.kept()] == names
+    assert [p.read_text() for p in folder.kept()] == ["net 10", "net 15", "net 1000000"]
+    assert folder.last.read_text() == "net 15"
+    assert folder.keep(20, 0) == []
+    assert len(folder.kept()) == 4
+    assert {"best.pt", "step-x.pt", "step-1.txt"} < {p.name for p in tmp_path.iterdir()}
+    assert not list(tmp_path.glob(".*"))
 
 
-def test_pictures_lie_in_their_folder(tmp_path: Path) -> None:
-    """A picture is written as PNG under pictures/."""
-    path = RunFolder(tmp_path).save_picture("000010-voc2012", Image.new("RGB", (4, 3)))
-    assert path == tmp_path / "pictures" / "000010-voc2012.png"
-    with Image.open(path) as picture:
-        assert picture.size == (4, 3)
+def refused(self: Path, _: Path) -> None:
+    """What a file system without hard links answers."""
+    raise OSError(errno.EPERM, "Operation not permitted", str(self))
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
+    """Temporary files go, all others stay."""
+    (tmp_path / "pictures").mkdir()
+    stale = [tmp_path / ".last.pt.part", tmp_path / "pictures" / ".000005-voc2012.png.part"]
+    kept = [tmp_path / "last.pt", tmp_path / ".notes", tmp_path / "pictures" / "a.png"]
+    for path in stale + kept:
+        path.touch()
+    RunFolder(tmp_path).clean()
+    assert not [p for p in stale if p.exists()]
+    assert all(p.exists() for p in kept)

@@ -31,11 +31,11 @@ from segtrain.errors import (
 from segtrain.evaluate import evaluate_run
 from segtrain.learning import Learnt
 from segtrain.session import resume, start
-from segtrain.terminal import TrainDisplay
 from segtrain.train import Trainer
+from segtrain.training_display import TrainDisplay
 
 Options = dict[str, Any]
-CLOCKED = ("images_per_second", "data_wait")  # what may differ between two equal runs
+CLOCKED = ("images_per_second", "data_wait", "seconds")  # what may differ between two equal runs
 
 
 def log_of(run: Path) -> list[dict[str, Any]]:

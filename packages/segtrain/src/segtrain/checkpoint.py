@@ -40,6 +40,7 @@ class Checkpoint:
         meter: Sums of the interval that was under way.
         due: Whether the log line and validation of `step` are still to be made.
         best: `{"step", "dataset", "images", "mean_iou"}` of the best validation; None before one.
+        seconds: Work on the run until here, over all its sessions; 0 in `best.pt`.
         threads: CPU threads of torch.
         commit: Git commit of segtrain's source, `-dirty` after it where files were changed; None
             where it was not run from a repository.
@@ -59,6 +60,7 @@ class Checkpoint:
     meter: dict[str, float] = field(default_factory=dict)
     due: bool = False
     best: dict[str, Any] | None = None
+    seconds: float = 0.0
     threads: int = 1
     commit: str | None = None
     versions: dict[str, str] = field(default_factory=dict)

@@ -23,9 +23,14 @@ RESUMABLE = (
     "threads",
     "log_every",
     "save_every",
+    "keep_every",
+    "keep",
     "val_every",
     "val_images",
     "pictures",
+    "csv",
+    "tensorboard",
+    "live",
 )
 # what a run started from another one takes over from it, unless it is given
 ARCHITECTURE = (

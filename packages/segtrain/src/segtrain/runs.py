@@ -1,11 +1,13 @@
 """The folder of a run: config.json, log.jsonl, last.pt, best.pt and pictures/."""
 
 import json
+import os
+import shlex
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from segtrain.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_beside
 from segtrain.config import TrainConfig
@@ -41,7 +43,7 @@ class RunFolder:
     @property
     def resume_command(self) -> str:
         """The command that goes on with the run."""
-        return f"segtrain run --out {self.path} --resume"
+        return f"segtrain run --out {quoted(self.path)} --resume"
 
     def refuse_existing(self) -> None:
         """Refuse a folder that holds a run already.
@@ -108,45 +110,64 @@ class RunFolder:
         """
         save_checkpoint(self.last, checkpoint)
 
-    def log(self, line: dict[str, Any]) -> None:
-        """Append one line to the log.
+    def keep(self, step: int, count: int) -> list[Path]:
+        """Keep last.pt as `step-STEP.pt`, and remove the oldest beyond `count` of these.
 
-        Raises:
-            RunError: If it cannot be written.
-        """
-        try:
-            with self.log_file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise RunError(f"{self.log_file}: cannot be written: {error}") from error
-
-    def rewind_log(self, step: int, *, due: bool) -> None:
-        """Drop lines that a resumed run writes again: those past its checkpoint, and half ones.
+        Where the file system can, this is a second name of the same file and takes no room until
+        last.pt is replaced.
 
         Args:
-            step: The checkpoint's step.
-            due: Whether the line of that step itself is still to be written.
-        """
-        if not self.log_file.exists():
-            return
-        kept = []
-        for text in self.log_file.read_text("utf-8").splitlines():
-            try:
-                at = json.loads(text)["step"]
-            except (ValueError, KeyError, TypeError):
-                break  # a line that was being written when the run was killed
-            if at > step or (due and at == step):
-                break
-            kept.append(text + "\n")
-        write_beside(self.log_file, lambda part: part.write_text("".join(kept), "utf-8"))
+            step: Its step.
+            count: How many to keep, 0 for all.
 
-    def save_picture(self, name: str, picture: Image.Image) -> Path:
-        """Write `pictures/NAME.png`.
+        Returns:
+            What should have been removed and could not be.
 
         Raises:
-            RunError: If it cannot be written.
+            RunError: If it cannot be written; none is removed then.
         """
-        path = self.path / "pictures" / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        write_beside(path, lambda part: picture.save(part, format="PNG"))
-        return path
+        write_beside(self.kept_file(step), lambda part: link_or_copy(self.last, part))
+        stuck = []
+        for old in self.kept()[:-count] if count else []:
+            try:
+                old.unlink()
+            except OSError:
+                stuck.append(old)
+        return stuck
+
+    def kept_file(self, step: int) -> Path:
+        """The checkpoint that is kept of a step."""
+        return self.path / f"step-{step:06d}.pt"
+
+    def kept(self) -> list[Path]:
+        """The kept checkpoints, the oldest first."""
+        found = [p for p in self.path.glob("step-*.pt") if p.stem[5:].isdecimal()]
+        return sorted(found, key=lambda p: int(p.stem[5:]))
+
+    def picture(self, step: int, dataset: str) -> Path:
+        """The picture of a validation."""
+        return self.path / "pictures" / f"{step:06d}-{dataset}.png"
+
+    def clean(self) -> None:
+        """Remove what a killed process left half-written."""
+        for folder in (self.path, self.path / "pictures"):
+            for part in folder.glob(".*.part"):
+                part.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system has none, copy it.
+
+    Raises:
+        OSError: If it cannot be copied.
+    """
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def quoted(path: Path) -> str:
+    """A path as it is typed on this system's command line."""
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))

@@ -21,10 +21,12 @@ from segtrain.checkpoint import (
 )
 from segtrain.config import NET, TrainConfig, changed, inherited, known
 from segtrain.devices import choose_device, describe, set_rng_state
-from segtrain.errors import CheckpointError, ShardsError
+from segtrain.errors import CheckpointError, RunError, ShardsError
 from segtrain.evaluate import SetResult
+from segtrain.event_files import check_installed
 from segtrain.interruption import Interruption
 from segtrain.learning import Learner
+from segtrain.logs import open_log
 from segtrain.models import build
 from segtrain.models.counts import count_parameters
 from segtrain.models.weights import WeightsReport, load_origin, load_weights
@@ -36,8 +38,9 @@ from segtrain.runs import RunFolder
 from segtrain.sampler import Order
 from segtrain.sampleset import SampleSet
 from segtrain.shards import Shards, open_shards
-from segtrain.terminal import TrainDisplay, print_note, training_display
+from segtrain.terminal import print_note
 from segtrain.train import Meter, Trainer
+from segtrain.training_display import TrainDisplay, training_display
 from segtrain.transforms import Augmentation
 from segtrain.validation import ValidationSet, floors, validation_sets
 
@@ -159,15 +162,26 @@ def start(given: Mapping[str, Any]) -> Outcome:
     config, origin = new_config(given)
     folder = RunFolder(known(config.out))
     folder.refuse_existing()
+    check_tensorboard(config)
     data = open_data(config)
     predictor = make_predictor(config, data)
     report = initial_weights(predictor, config, origin)
-    with training_display(config.steps) as display:
+    with training_display(config.steps, live=config.live) as display:
         trainer = make_trainer(config, data, predictor, display)
         facts = trainer.identity | {"weights": report.plain() if report else None}
         folder.create(config, facts)
         announce(trainer, data, report)
         return go(trainer, data)
+
+
+def check_tensorboard(config: TrainConfig) -> None:
+    """Refuse to start a run whose event files could not be written.
+
+    Raises:
+        RunError: If TensorBoard's library is wanted and missing.
+    """
+    if config.tensorboard:
+        check_installed()
 
 
 def initial_weights(
@@ -192,6 +206,8 @@ def resume(given: Mapping[str, Any]) -> Outcome:
     """
     folder = RunFolder(known(TrainConfig(**given).resolved().out))
     config = replace(changed(folder.config(), given), out=folder.path)
+    check_tensorboard(config)
+    folder.clean()
     saved = folder.checkpoint()
     data = open_data(config)
     if saved is None:
@@ -199,10 +215,9 @@ def resume(given: Mapping[str, Any]) -> Outcome:
     check_resumable(saved, config, data, folder)
     predictor = make_predictor(keep_threads(config, saved, given), data)
     load_state(predictor.model, saved.model, folder.last)
-    with training_display(config.steps) as display:
+    with training_display(config.steps, live=config.live) as display:
         trainer = make_trainer(config, data, predictor, display)
         restore(trainer, saved)
-        folder.rewind_log(saved.step, due=saved.due)
         if trainer.step == config.steps and not trainer.due:
             display.line(f"{folder.path}: is finished, all {config.steps:,} steps", important=True)
             return Outcome(folder, trainer.step, trainer.best, [])
@@ -216,9 +231,8 @@ def restart(config: TrainConfig, folder: RunFolder, data: Data) -> Outcome:
     predictor = make_predictor(config, data)
     origin = load_checkpoint(find_checkpoint(config.init)) if config.init else None
     report = initial_weights(predictor, config, origin)
-    with training_display(config.steps) as display:
+    with training_display(config.steps, live=config.live) as display:
         trainer = make_trainer(config, data, predictor, display)
-        folder.rewind_log(0, due=False)
         display.line(f"{folder.path}: has no checkpoint yet, starts at step 0", important=True)
         announce(trainer, data, report)
         return go(trainer, data)
@@ -273,6 +287,7 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
     """Put a trainer where a checkpoint stands."""
     trainer.learner.optimizer.load_state_dict(known(saved.optimizer))
     trainer.step, trainer.due, trainer.best = saved.step, saved.due, saved.best
+    trainer.worked = saved.seconds
     counts = {
         "steps": int(saved.meter.get("steps", 0)),
         "void_steps": int(saved.meter.get("void_steps", 0)),
@@ -293,8 +308,19 @@ def go(trainer: Trainer, data: Data) -> Outcome:
     )
     workers = default_workers(device) if config.workers is None else config.workers
     stream = batches(dataset, trainer.step, config.steps, workers, pin=device.type == "cuda")
+    trainer.log = open_log(
+        trainer.folder.path,
+        step=trainer.step,
+        due=trainer.due,
+        datasets=[chosen.name for chosen in data.val_sets],
+        csv=config.csv,
+        tensorboard=config.tensorboard,
+        tell=trainer.display.note,
+    )
     with Interruption() as stop, closing(stream):
         trainer.run(stream, stop)
+    if unwritten := trainer.log.unwritten():
+        raise RunError(f"{unwritten}; the net is trained and saved: {trainer.folder.last}")
     return Outcome(trainer.folder, trainer.step, trainer.best, trainer.finals)
 
 

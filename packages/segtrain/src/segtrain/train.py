@@ -1,8 +1,9 @@
 """The training loop: steps, validations, checkpoints, and the way back into a run that stopped."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,17 @@ from segtrain.errors import (
     RunError,
     SegtrainError,
 )
-from segtrain.evaluate import SetResult, rates
+from segtrain.evaluate import SetResult
 from segtrain.interruption import Interruption, StopRequested
 from segtrain.learning import Learner, Learnt
+from segtrain.logs import RunLog
 from segtrain.metrics import scores
 from segtrain.optimizer import learning_rate
 from segtrain.overlays import comparison
 from segtrain.predictor import Predictor
 from segtrain.runs import RunFolder
-from segtrain.terminal import TrainDisplay, describe_line
-from segtrain.validation import Validated, ValidationSet, validate
+from segtrain.training_display import TrainDisplay, describe_line
+from segtrain.validation import Validated, ValidationSet, summary, validate
 
 KEYS_SHOWN = 8  # keys of a bad batch that an error names
 
@@ -81,6 +83,9 @@ class Trainer:
         due: Whether the log line and validation of `step` are still to be made.
         best: The best validation so far.
         finals: Results on all validation images, from the last step.
+        log: Its log.
+        worked: Seconds of work before this session.
+        began: When this session began, by `time.perf_counter`.
     """
 
     config: TrainConfig
@@ -97,6 +102,14 @@ class Trainer:
     meter: Meter = field(default_factory=Meter)
     unchecked: Step | None = None
     finals: list[SetResult] = field(default_factory=list)
+    log: RunLog = field(init=False)
+    worked: float = 0.0
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of work on the run, over all its sessions."""
+        return self.worked + time.perf_counter() - self.began
 
     @property
     def predictor(self) -> Predictor:
@@ -148,7 +161,9 @@ class Trainer:
             stop.check()
             if self.due:
                 self.report(stop)
-            if self.step % self.config.save_every == 0:
+            if self.is_kept(self.step):
+                self.keep()
+            elif self.step % self.config.save_every == 0:
                 self.save()
         self.save()
 
@@ -173,9 +188,11 @@ class Trainer:
     def interrupted(self, stop: Interruption) -> InterruptedRunError:
         """Save, and say how to go on."""
         self.save()
+        unwritten = self.log.unwritten()
         return InterruptedRunError(
-            f"stopped at step {self.step:,} of {self.config.steps:,}, everything is saved; go on "
-            f"with `{self.folder.resume_command}`",
+            f"stopped at step {self.step:,} of {self.config.steps:,}, "
+            f"{f'but {unwritten}' if unwritten else 'everything is saved'}; go on with "
+            f"`{self.folder.resume_command}`",
             stop.number,
         )
 
@@ -250,7 +267,7 @@ class Trainer:
         line = self.log_line()
         if self.validates(self.step):
             line |= self.validation(stop)
-        self.folder.log(line)
+        self.log.write(line)
         self.display.line(describe_line(line, self.config.steps), important="val" in line)
         self.display.update(self.step, line)
         self.meter, self.due = Meter(), False
@@ -269,6 +286,7 @@ class Trainer:
             "images_per_second": round(meter.steps * config.batch / seconds, 3),
             "data_wait": round(meter.waited / seconds, 4),
             "void_batches": meter.void_steps,
+            "seconds": round(self.seconds, 3),
         }
 
     def validation(self, stop: Interruption) -> dict[str, Any]:
@@ -301,7 +319,7 @@ class Trainer:
             name = validated.result.dataset
             title = f"{name} val, step {self.step:,}"
             sheet = comparison(validated.judged, self.predictor.classes, title)
-            self.folder.save_picture(f"{self.step:06d}-{name}", sheet)
+            self.log.picture(self.step, name, sheet, self.folder.picture(self.step, name))
 
     def keep_best(self, result: SetResult) -> None:
         """Write best.pt if this result on the primary data set is the best so far."""
@@ -313,17 +331,50 @@ class Trainer:
                 "images": result.images,
                 "mean_iou": iou,
             }
-            save_checkpoint(self.folder.best, self.checkpoint(training=False))
+            self.or_save(lambda: save_checkpoint(self.folder.best, self.checkpoint(training=False)))
 
     def save(self) -> None:
-        """Write last.pt.
+        """Write last.pt, after the lines of the log that belong to it.
 
         Raises:
             NonFiniteError: If the last step's loss turns out to be NaN or infinite.
             RunError: If it cannot be written; the one before it is kept.
         """
         self.check_loss()
+        self.log.sync()
         self.folder.save(self.checkpoint(training=True))
+
+    def is_kept(self, step: int) -> bool:
+        """Whether the checkpoint of a step is kept beside last.pt."""
+        every = self.config.keep_every
+        return bool(every) and step % every == 0
+
+    def keep(self) -> None:
+        """Write last.pt, and keep it under the name of its step.
+
+        Raises:
+            NonFiniteError, RunError: As `save`.
+        """
+        self.save()
+        stuck: list[Path] = []
+        self.or_save(lambda: stuck.extend(self.folder.keep(self.step, self.config.keep)))
+        for old in stuck:
+            self.log.tell(f"{old}: is older than the {self.config.keep} kept and cannot be removed")
+
+    def or_save(self, write: Callable[[], object]) -> None:
+        """Write a file beside last.pt; where that fails, save before the run stops.
+
+        Raises:
+            RunError: If it could not be written; last.pt is that of this step if there was room.
+        """
+        try:
+            write()
+        except RunError as error:
+            self.save()
+            raise RunError(
+                f"{error}; everything up to step {self.step:,} is saved: "
+                f"`{self.folder.resume_command}`"
+            ) from error
 
     def checkpoint(self, *, training: bool) -> Checkpoint:
         """The run as it stands; without `training`, only what judging and predicting need."""
@@ -338,18 +389,7 @@ class Trainer:
             meter=meter if training else {},
             due=self.due,
             best=self.best,
+            seconds=self.seconds if training else 0.0,
             threads=torch.get_num_threads(),
             **self.identity,
         )
-
-
-def summary(result: SetResult) -> dict[str, Any]:
-    """A validation result for the log."""
-    return {
-        "images": result.images,
-        **rates(result.scores),
-        "mean_iou_interval": result.interval.plain() if result.interval else None,
-        "classes_present": result.scores.present,
-        "all_background_iou": result.floor.mean_iou,
-        "resized_targets": result.resized,
-    }

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
-from segtrain.evaluate import SetResult, evaluate_set, set_result
+from segtrain.evaluate import SetResult, evaluate_set, rates, set_result
 from segtrain.manifests import FIXED_VIEW
 from segtrain.overlays import Judged
 from segtrain.predictor import Predictor
@@ -123,6 +124,18 @@ def validate(
         return Validated(result, None, judged)
     counted = counted + evaluate_set(predictor, chosen.samples, chosen.rest, later)
     return Validated(result, set_result(chosen.samples, "val", counted), judged)
+
+
+def summary(result: SetResult) -> dict[str, Any]:
+    """A validation result for the log."""
+    return {
+        "images": result.images,
+        **rates(result.scores),
+        "mean_iou_interval": result.interval.plain() if result.interval else None,
+        "classes_present": result.scores.present,
+        "all_background_iou": result.floor.mean_iou,
+        "resized_targets": result.resized,
+    }
 
 
 def floors(num_classes: int, pixels: np.ndarray) -> dict[str, float]:

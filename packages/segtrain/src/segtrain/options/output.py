@@ -20,6 +20,21 @@ class OutputOptions:
     save_every: int = field(
         default=500, metadata=about("Output", "Steps between checkpoints last.pt.", min=1)
     )
+    keep_every: int = field(
+        default=5000,
+        metadata=about(
+            "Output",
+            "Steps between checkpoints that are kept beside last.pt and best.pt, as "
+            "step-005000.pt; 0 keeps none.",
+            min=0,
+        ),
+    )
+    keep: int = field(
+        default=3,
+        metadata=about(
+            "Output", "How many of these to keep; older ones are removed. 0 keeps all.", min=0
+        ),
+    )
     val_every: int = field(
         default=1000,
         metadata=about(
@@ -43,4 +58,20 @@ class OutputOptions:
             "Validation images drawn with truth and prediction at each validation.",
             min=0,
         ),
+    )
+    csv: bool = field(
+        default=False,
+        metadata=about("Output", "Also write log.csv: a line of log.jsonl per row."),
+    )
+    tensorboard: bool = field(
+        default=False,
+        metadata=about(
+            "Output",
+            "Also write tensorboard/: all figures, the floors beside them, and pictures. Needs "
+            "the package tensorboard.",
+        ),
+    )
+    live: bool = field(
+        default=True,
+        metadata=about("Output", "On a terminal, show a live view instead of a line per step."),
     )
