@@ -24,7 +24,7 @@ def test_every_field_is_documented() -> None:
     """Each option says what it is in a whole sentence and stands in a panel."""
     for field in dataclasses.fields(TrainConfig):
         assert field.metadata["help"].endswith("."), field.name
-        assert field.metadata["panel"] in {"Data", "Model", "Training", "Output"}
+        assert field.metadata["panel"] in {"Data", "Model", "Training", "Running", "Output"}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,10 @@ def test_options_that_contradict_each_other_are_refused() -> None:
         TrainConfig(variant="32s", skip_scales="0.1,0.1")
     with pytest.raises(UsageError, match=r"--batch of 2 or more, or --norm group"):
         TrainConfig(crop=32, batch=1).resolved()
+    with pytest.raises(UsageError, match=r"--batch of 8 or more in 4 parts, or --norm group"):
+        TrainConfig(crop=32, batch=7, accumulate=4).resolved()
+    with pytest.raises(UsageError, match=r"--accumulate 5 is above --batch 4"):
+        TrainConfig(batch=4, accumulate=5)
     with pytest.raises(UsageError, match="give one of them"):
         TrainConfig(init=Path("runs/a"), weights="imagenet")
     with pytest.raises(UsageError, match=r"--width 1 only, not 0\.5"):
@@ -74,6 +78,16 @@ def test_scales_are_two_numbers() -> None:
     """The factors on pool4 and pool3 are read in that order."""
     assert TrainConfig(skip_scales="0.01, 1e-4").pool_scales == (0.01, 0.0001)
     assert TrainConfig().pool_scales == (1, 1)
+
+
+def test_parts_of_a_batch_may_change_where_they_change_nothing() -> None:
+    """A resumed run may be cut otherwise, unless batch norm takes its statistics from a part."""
+    plain = TrainConfig(norm="group").resolved()
+    assert changed(plain, {"accumulate": 4}).accumulate == 4
+    batch = TrainConfig(norm="batch", accumulate=2).resolved()
+    assert changed(batch, {"accumulate": 2}) == batch
+    with pytest.raises(UsageError, match=r"--accumulate cannot change.*--norm batch.*has 2, you"):
+        changed(batch, {"accumulate": 4})
 
 
 def test_defaults_suit_each_other() -> None:

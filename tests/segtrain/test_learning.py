@@ -25,7 +25,7 @@ def make_learner(**options: object) -> Learner:
     torch.manual_seed(3)
     model = build(config, len(CLASSES)).train()
     predictor = Predictor(model, Preprocessing(), torch.device("cpu"), CLASSES)
-    return Learner(predictor, make_optimizer(model, config))
+    return Learner(predictor, make_optimizer(model, config), config.accumulate, config.clip)
 
 
 def make_batch(void: tuple[int, ...] = (0, 300, 1024, 900)) -> Batch:
@@ -80,3 +80,45 @@ def test_a_batch_of_void_pushes_nothing(norm: str) -> None:
     for parameter in learner.predictor.model.parameters():
         assert parameter.grad is not None
         assert not parameter.grad.any()
+
+
+@pytest.mark.parametrize("norm", ["none", "group"])
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_a_batch_in_parts_gives_the_gradients_of_the_whole(norm: str, parts: int) -> None:
+    """However a batch is cut, loss, matrix and gradients agree, void unevenly spread."""
+    batch = make_batch((0, 1024, 700, 10))
+    found = []
+    for count in (1, parts):
+        learner = make_learner(dropout=0.0, norm=norm, accumulate=count)
+        learnt = learner.gradients(batch, judge=True)
+        found.append((learnt, [p.grad for p in learner.predictor.model.parameters()]))
+    (whole, expected), (cut, ours) = found
+    assert cut.valid == whole.valid
+    torch.testing.assert_close(cut.loss, whole.loss)
+    torch.testing.assert_close(cut.grad_norm, whole.grad_norm)
+    assert cut.confmat is not None
+    assert whole.confmat is not None
+    assert torch.equal(cut.confmat, whole.confmat)
+    for a, b in zip(ours, expected, strict=True):
+        assert float((a - b).norm()) <= 1e-5 * float(b.norm())
+
+
+def test_every_image_lies_in_one_part() -> None:
+    """The parts are the batch in its order, and their sizes differ by one at most."""
+    batch = make_batch((0,) * 7)
+    parts = list(make_learner(batch=7, accumulate=3).parts(batch, batch.target))
+    assert sorted(len(image) for image, _ in parts) == [2, 2, 3]
+    assert torch.equal(torch.cat([image for image, _ in parts]), batch.image)
+    assert torch.equal(torch.cat([target for _, target in parts]), batch.target)
+
+
+@pytest.mark.parametrize("clip", [0.01, 20.0, 1e4])
+def test_a_long_gradient_is_shortened(clip: float) -> None:
+    """Clipped to a norm, the gradient keeps its direction; its norm before is reported."""
+    free, bound = make_learner(dropout=0.0), make_learner(dropout=0.0, clip=clip)
+    assert free.gradients(make_batch()).grad_norm is None
+    norm = bound.gradients(make_batch()).grad_norm
+    models = [learner.predictor.model for learner in (free, bound)]
+    whole, ours = (torch.cat([p.grad.ravel() for p in m.parameters()]) for m in models)
+    torch.testing.assert_close(norm, whole.norm(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(ours, whole * min(1, clip / float(whole.norm())), rtol=1e-4, atol=0)

@@ -12,6 +12,7 @@ from segtrain.options.data import DataOptions
 from segtrain.options.fields import check_bounds, flag
 from segtrain.options.model import ModelOptions
 from segtrain.options.output import OutputOptions
+from segtrain.options.running import RunningOptions
 from segtrain.options.training import TrainingOptions
 
 # what a resumed run may be given anew, because it changes no number that the net learns
@@ -21,6 +22,7 @@ RESUMABLE = (
     "device",
     "workers",
     "threads",
+    "accumulate",
     "log_every",
     "save_every",
     "keep_every",
@@ -44,7 +46,7 @@ NET = ("variant", *(name for name in ARCHITECTURE if name != "dropout"))
 
 
 @dataclass(frozen=True)
-class TrainConfig(OutputOptions, TrainingOptions, ModelOptions, DataOptions):
+class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, DataOptions):
     """All options of a training run; each field's `help` says what it does.
 
     Frozen and plain, so that it can be saved in `config.json` and in every checkpoint. Fields that
@@ -60,6 +62,27 @@ class TrainConfig(OutputOptions, TrainingOptions, ModelOptions, DataOptions):
         if self.scale_min > self.scale_max:
             raise UsageError(f"--scale-min {self.scale_min} is above --scale-max {self.scale_max}")
         self.check_model()
+        self.check_parts()
+
+    def check_parts(self) -> None:
+        """Refuse a batch that cannot be cut as it is asked for.
+
+        Raises:
+            UsageError: With the options and the way on.
+        """
+        if self.accumulate > self.batch:
+            raise UsageError(
+                f"--accumulate {self.accumulate} is above --batch {self.batch}: each part needs "
+                "an image; use a smaller --accumulate"
+            )
+        cells = math.ceil(self.crop / 32) ** 2  # of the deepest maps
+        smallest = self.batch // self.accumulate
+        if self.norm == "batch" and smallest * cells < 2:
+            cut = f" in {self.accumulate} parts" if self.accumulate > 1 else ""
+            raise UsageError(
+                f"--norm batch needs more than one value per channel: with --crop {self.crop} use "
+                f"a --batch of {2 * self.accumulate} or more{cut}, or --norm group"
+            )
 
     def check_model(self) -> None:
         """Refuse options of the model that cannot be meant together.
@@ -76,12 +99,6 @@ class TrainConfig(OutputOptions, TrainingOptions, ModelOptions, DataOptions):
             raise UsageError(
                 f"--skip-scales {self.skip_scales} with --variant 32s scales nothing: 32s has no "
                 "skips; leave it out, or use 16s or 8s"
-            )
-        cells = math.ceil(self.crop / 32) ** 2  # of the deepest maps
-        if self.norm == "batch" and self.batch * cells < 2:
-            raise UsageError(
-                f"--norm batch needs more than one value per channel: with --crop {self.crop} use "
-                "a --batch of 2 or more, or --norm group"
             )
         if self.init is not None and self.weights != "none":
             raise UsageError("--init and --weights both say where the net starts; give one of them")
@@ -148,6 +165,13 @@ def changed(old: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:
                 f"{getattr(old, name)}, you gave {value}; leave it out, or start a new run from "
                 f"this one's net with --init {old.out} and another --out"
             )
+    parts = given.get("accumulate", old.accumulate)
+    if old.norm == "batch" and parts != old.accumulate:
+        raise UsageError(
+            f"--accumulate cannot change in the middle of a run with --norm batch, whose "
+            f"statistics are those of a part: it has {old.accumulate}, you gave {parts}; leave it "
+            "out"
+        )
     return dataclasses.replace(old, **{k: v for k, v in given.items() if k in RESUMABLE})
 
 

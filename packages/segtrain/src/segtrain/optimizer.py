@@ -12,6 +12,11 @@ from segtrain.manifests import IGNORE_INDEX
 NORMS = (nn.BatchNorm2d, nn.GroupNorm)
 
 
+def valid_pixels(target: Tensor) -> Tensor:
+    """How many pixels of a target are not void: int64 scalar; it needs no net."""
+    return (target != IGNORE_INDEX).sum()
+
+
 def pixel_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Sum of the cross entropy over valid pixels, and their number.
 
@@ -28,7 +33,7 @@ def pixel_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     rows = logits.permute(0, 2, 3, 1).flatten(0, 2).float()  # (N * H * W, C); a view of NHWC
     ids = target.flatten().long()  # (N * H * W)
     loss = F.cross_entropy(rows, ids, ignore_index=IGNORE_INDEX, reduction="sum")
-    return loss, (ids != IGNORE_INDEX).sum()
+    return loss, valid_pixels(target)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

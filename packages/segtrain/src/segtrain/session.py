@@ -129,7 +129,12 @@ def make_trainer(
     return Trainer(
         config=config,
         folder=RunFolder(known(config.out)),
-        learner=Learner(replace(predictor, model=model), make_optimizer(model, config)),
+        learner=Learner(
+            replace(predictor, model=model),
+            make_optimizer(model, config),
+            config.accumulate,
+            config.clip,
+        ),
         val_sets=data.val_sets,
         identity=identity(predictor, data),
         floors=floors(len(predictor.classes), known(data.train.pixels)),

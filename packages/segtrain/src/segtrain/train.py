@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segtrain.batches import Batch, is_lost_worker
 from segtrain.checkpoint import Checkpoint, save_checkpoint
-from segtrain.config import TrainConfig
+from segtrain.config import TrainConfig, known
 from segtrain.devices import rng_state
 from segtrain.errors import (
     InterruptedRunError,
@@ -44,6 +44,7 @@ class Meter:
         steps: Steps.
         void_steps: Steps whose batch had no valid pixel.
         train_iou: Mean IoU of the interval's last batch; None before it is known.
+        grad_norm: Norm of the gradient of the interval's last batch, before it was clipped.
         seconds: Time spent on steps.
         waited: Part of it spent waiting for data.
     """
@@ -52,6 +53,7 @@ class Meter:
     steps: int = 0
     void_steps: int = 0
     train_iou: float | None = None
+    grad_norm: float | None = None
     seconds: float = 0.0
     waited: float = 0.0
 
@@ -207,6 +209,7 @@ class Trainer:
         if learnt.confmat is not None:
             self.check_loss()
             self.meter.train_iou = scores(learnt.confmat).mean_iou
+            self.meter.grad_norm = float(known(learnt.grad_norm))
         self.meter.steps += 1
         self.meter.waited += waited
         self.meter.seconds += time.perf_counter() - began
@@ -282,6 +285,7 @@ class Trainer:
             "loss": meter.loss / max(1, meter.steps),
             "loss_floors": self.floors,
             "train_iou": meter.train_iou,
+            "grad_norm": meter.grad_norm,
             "lr": learning_rate(self.step - 1, config),
             "images_per_second": round(meter.steps * config.batch / seconds, 3),
             "data_wait": round(meter.waited / seconds, 4),
