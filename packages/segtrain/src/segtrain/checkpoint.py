@@ -1,12 +1,9 @@
 """Checkpoints: everything that a run needs to go on, in one file."""
 
-import errno
-import os
 import pickle
 import shutil
 import subprocess
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +13,8 @@ import torch
 from torch import nn
 
 from segtrain.config import TrainConfig
-from segtrain.errors import CheckpointError, RunError
+from segtrain.errors import CheckpointError
+from segtrain.files import write_beside
 from segtrain.manifests import ClassInfo
 
 FORMAT = "segtrain/1"
@@ -79,31 +77,6 @@ class Checkpoint:
 def plain_classes(classes: tuple[ClassInfo, ...]) -> list[dict[str, Any]]:
     """Classes as plain types."""
     return [{"name": c.name, "color": list(c.color)} for c in classes]
-
-
-def write_beside(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name in its folder, flush it to disk, then rename it.
-
-    Args:
-        path: Where the file shall be; an old one there is kept until the new one is whole.
-        write: Called with the temporary path.
-
-    Raises:
-        RunError: If it cannot be written; `path` is then as it was.
-    """
-    part = path.with_name(f".{path.name}.part")  # what a kill leaves, the next write replaces
-    try:
-        write(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except (OSError, RuntimeError) as error:
-        kept = "; the one before it is kept" if path.exists() else ""
-        known = isinstance(error, OSError) and error.errno != errno.ENOSPC
-        hint = "" if known else "; is the disk full?"
-        raise RunError(f"{path}: could not be written ({error}){kept}{hint}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

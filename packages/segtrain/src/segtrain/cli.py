@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from segtrain import __version__, terminal
+from segtrain import __version__, cli_index, terminal
 from segtrain.config import TrainConfig
 from segtrain.errors import InterruptedRunError, SegtrainError
 from segtrain.options.training import Device
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train FCNs for semantic segmentation from shards that segdata built.",
+    help="Train FCNs for semantic segmentation from shards, those of segdata or of others.",
     epilog="Start with: [bold]segtrain run --shards shards/ --variant 8s[/]",
 )
 
@@ -150,6 +150,7 @@ def register_run() -> None:
 
 
 register_run()
+app.command("index", epilog=cli_index.EPILOG)(cli_index.index)
 
 
 ShardsOption = Annotated[Path, typer.Option(help="The shards directory.")]

@@ -20,9 +20,9 @@ from segtrain.checkpoint import (
     check_classes,
     find_checkpoint,
     load_checkpoint,
-    write_beside,
 )
 from segtrain.errors import RunError
+from segtrain.files import write_beside
 from segtrain.intervals import Interval, mean_iou_interval
 from segtrain.manifests import ClassInfo
 from segtrain.matrix_picture import matrix_picture

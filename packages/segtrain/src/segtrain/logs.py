@@ -12,9 +12,9 @@ from typing import Any
 
 from PIL import Image
 
-from segtrain.checkpoint import write_beside
 from segtrain.errors import RunError
 from segtrain.event_files import NET, EventLog
+from segtrain.files import write_beside
 from segtrain.log_files import (
     CsvTable,
     GrowingFile,

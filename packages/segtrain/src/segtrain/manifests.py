@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.errors import ShardsError
+from segtrain.members import OWN, Layout
 
 FORMAT = "segdata/1"
 IGNORE_INDEX = 255
@@ -26,11 +27,19 @@ class ClassInfo:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """One shard as its manifest has it: file name, number of samples, size in bytes."""
+    """One shard as its manifest has it.
+
+    Attributes:
+        name: Of its file, from the directory on.
+        samples: How many it holds.
+        bytes: Its size.
+        layout: Which members are image and mask.
+    """
 
     name: str
     samples: int
     bytes: int
+    layout: Layout = OWN
 
 
 @dataclass(frozen=True)
@@ -120,10 +129,25 @@ def parse_classes(records: list[dict[str, Any]], path: Path) -> tuple[ClassInfo,
     )
 
 
-def parse_split(name: str, record: dict[str, Any], options: dict[str, Any]) -> SplitRecord:
+def parse_layout(plain: dict[str, Any]) -> Layout:
+    """Read a manifest's `members`, which only shards have that others made."""
+    if "members" not in plain:
+        return OWN
+    found = plain["members"]
+    ids = [-1] * 256
+    for ours, values in found["ids"].items():
+        for value in values:
+            ids[value] = int(ours)
+    return Layout(tuple(str(e) for e in found["image"]), str(found["mask"]), tuple(ids))
+
+
+def parse_split(
+    name: str, record: dict[str, Any], options: dict[str, Any], layout: Layout = OWN
+) -> SplitRecord:
     """Read one entry of the manifest's `splits`."""
     shards = tuple(
-        ShardRecord(str(s["name"]), int(s["samples"]), int(s["bytes"])) for s in record["shards"]
+        ShardRecord(str(s["name"]), int(s["samples"]), int(s["bytes"]), layout)
+        for s in record["shards"]
     )
     size = options["val_size"] if name == "val" else options["size"]
     return SplitRecord(
@@ -156,8 +180,9 @@ def parse_manifest(plain: dict[str, Any], path: Path, sha256: str) -> Manifest:
     try:
         if plain["ignore_index"] != IGNORE_INDEX:
             raise ShardsError(f"{path}: ignore_index is {plain['ignore_index']}, expected 255")
+        layout = parse_layout(plain)
         splits = {
-            name: parse_split(name, record, plain["options"])
+            name: parse_split(name, record, plain["options"], layout)
             for name, record in plain["splits"].items()
         }
         return Manifest(
@@ -168,7 +193,7 @@ def parse_manifest(plain: dict[str, Any], path: Path, sha256: str) -> Manifest:
             views={name: parse_view(record, splits) for name, record in plain["views"].items()},
             sha256=sha256,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ShardsError(
             f"{path}: not a complete manifest ({type(error).__name__}: {error}); "
             "run the `segdata build-...` command that made it again"
@@ -219,10 +244,11 @@ def read_manifests(directory: Path) -> tuple[Manifest, ...]:
 
 def missing_manifest(directory: Path) -> str:
     """Say why a directory without a manifest cannot be used."""
-    if any(directory.glob("*.tar")):
+    if any(directory.glob("*.tar")) or any(directory.glob("*/*.tar")):
         return (
-            f"{directory}: holds shards but no manifest: their build did not end; "
-            "run the same `segdata build-...` command again, it goes on where it stopped"
+            f"{directory}: holds shards but no manifest. Where segdata made them, their build did "
+            "not end: run the same `segdata build-...` command again. Where others made them: "
+            f"`segtrain index {directory} --classes FILE`"
         )
     return (
         f"{directory}: holds no shards; make some with `segdata build-voc --out {directory}` "

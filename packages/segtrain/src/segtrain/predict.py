@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from segtrain.checkpoint import find_checkpoint, load_checkpoint, write_beside
+from segtrain.checkpoint import find_checkpoint, load_checkpoint
 from segtrain.errors import PhotoError, RunError
+from segtrain.files import write_beside
 from segtrain.manifests import ClassInfo
 from segtrain.overlays import photo_overlay, shares
 from segtrain.predictor import Predictor, load_predictor

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segtrain.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_beside
+from segtrain.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from segtrain.config import TrainConfig
 from segtrain.errors import RunError
+from segtrain.files import write_beside
 
 
 @dataclass(frozen=True)

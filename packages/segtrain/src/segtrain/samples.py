@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from segtrain.errors import SampleError
-from segtrain.indexes import advise
 from segtrain.manifests import IGNORE_INDEX
+from segtrain.masks import read_ids
 from segtrain.sampleset import Sample, SampleSet
+
+FORMATS = ("JPEG", "PNG", "WEBP")  # of images in shards that others made
 
 
 class Decoded(NamedTuple):
@@ -29,9 +31,15 @@ class Decoded(NamedTuple):
     mask: NDArray[np.uint8]
 
 
-def decode_image(data: bytes) -> Image.Image:
-    """Decode a JPEG to RGB; greyscale becomes three equal channels."""
-    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+def decode_image(data: bytes, formats: tuple[str, ...] = ("JPEG",)) -> Image.Image:
+    """Decode an image to RGB: greyscale becomes three equal channels, transparency is dropped.
+
+    Greys of 16 bits (PNG) are scaled from 0..65535 to 0..255.
+    """
+    with Image.open(io.BytesIO(data), formats=formats) as image:
+        if image.mode.startswith("I"):
+            values = np.asarray(image).astype(np.float64) / 257
+            return Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
         return image.convert("RGB")
 
 
@@ -58,7 +66,11 @@ def decode(sample: Sample, num_classes: int) -> Decoded:
         ValueError: If image and mask differ in size, or the mask holds another id.
         OSError: If one of them cannot be decoded.
     """
-    image, mask = decode_image(sample.image), decode_mask(sample.mask)
+    if sample.layout.foreign:
+        image = decode_image(sample.image, FORMATS)
+        mask = read_ids(sample.mask, sample.layout)
+    else:
+        image, mask = decode_image(sample.image), decode_mask(sample.mask)
     if image.size != mask.shape[::-1]:
         raise ValueError(
             f"the image has {image.width}x{image.height} pixels, "
@@ -84,4 +96,4 @@ def load(samples: SampleSet, number: int) -> Decoded:
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
         path: Path = samples.place(number)[1]
         reason = "cannot be decoded" if "BytesIO" in str(error) else str(error)
-        raise SampleError(f"{path}: {sample.key}: {reason}; {advise(path)}") from error
+        raise SampleError(f"{path}: {sample.key}: {reason}; {samples.advise(number)}") from error

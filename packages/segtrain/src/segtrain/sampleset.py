@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from segtrain.errors import SampleError, ShardsError
 from segtrain.indexes import advise
 from segtrain.manifests import ClassInfo
+from segtrain.members import OWN, Layout
 from segtrain.openfiles import OpenFiles
 
 
 class Sample(NamedTuple):
-    """One sample as stored: its key and the bytes of `KEY.jpg` and `KEY.seg.png`."""
+    """One sample as stored: its key, the bytes of image and mask, and what the mask's mean."""
 
     key: str
     image: bytes
     mask: bytes
+    layout: Layout = OWN
 
 
 @dataclass
@@ -38,6 +40,7 @@ class SampleSet:
         pixels: int64 `(C + 2,)`: mask pixels of class 0..C and of 255; None for a part of a split.
         synthetic: Whether any of it was generated.
         resized: Whether the build was free to make masks smaller than their sources.
+        layouts: How samples lie in each of the S shards.
     """
 
     datasets: tuple[str, ...]
@@ -50,6 +53,7 @@ class SampleSet:
     pixels: NDArray[np.int64] | None
     synthetic: bool
     resized: bool
+    layouts: tuple[Layout, ...]
 
     def __post_init__(self) -> None:
         self.files = OpenFiles()
@@ -64,12 +68,20 @@ class SampleSet:
 
     def key(self, number: int) -> str:
         """The key of sample `number`."""
-        return bytes(self.keys[number]).decode("ascii")
+        return bytes(self.keys[number]).decode("utf-8")
 
     def place(self, number: int) -> tuple[str, Path]:
         """Key and shard of sample `number`, for messages."""
-        shard = int(np.searchsorted(self.starts, number, side="right")) - 1
-        return self.key(number), self.paths[shard]
+        return self.key(number), self.paths[self.shard_of(number)]
+
+    def shard_of(self, number: int) -> int:
+        """Which shard holds sample `number`."""
+        return int(np.searchsorted(self.starts, number, side="right")) - 1
+
+    def advise(self, number: int) -> str:
+        """The way on where sample `number` is not what it should be."""
+        shard = self.shard_of(number)
+        return advise(self.paths[shard], self.layouts[shard])
 
     def read(self, number: int) -> Sample:
         """Read sample `number` (0..N-1).
@@ -85,8 +97,8 @@ class SampleSet:
         except OSError as error:
             raise SampleError(f"{path}: {key} cannot be read: {error}") from error
         if (len(image), len(mask)) != (image_size, mask_size):
-            raise SampleError(f"{path}: ends within {key}; {advise(path)}")
-        return Sample(key, image, mask)
+            raise SampleError(f"{path}: ends within {key}; {self.advise(number)}")
+        return Sample(key, image, mask, self.layouts[self.shard_of(number)])
 
     def subset(self, numbers: Sequence[int]) -> "SampleSet":
         """The samples of these numbers, in this order, as a set of their own."""
@@ -104,6 +116,7 @@ class SampleSet:
             pixels=None,
             synthetic=self.synthetic,
             resized=self.resized,
+            layouts=tuple(self.layouts[s] for s, _ in runs),
         )
 
 

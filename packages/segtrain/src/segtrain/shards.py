@@ -39,12 +39,13 @@ class Shards:
             classes=self.classes,
             paths=tuple(path for _, path in records),
             starts=np.cumsum([0, *(len(i.keys) for i in indexes)], dtype=np.int64),
-            keys=np.array([k.encode("ascii") for i in indexes for k in i.keys], np.bytes_),
+            keys=np.array([k.encode() for i in indexes for k in i.keys], np.bytes_),
             spans=np.concatenate([empty, *(i.spans for i in indexes)]),
             official=sum(split.official for _, split in parts),
             pixels=np.sum([split.pixels for _, split in parts], axis=0, dtype=np.int64),
             synthetic=any(m.synthetic for m, _ in parts),
             resized=any(split.resized for _, split in parts),
+            layouts=tuple(record.layout for record, _ in records),
         )
 
     def train_set(self) -> SampleSet:

@@ -81,6 +81,18 @@ def percent(rate: float | None) -> str:
     return "-" if rate is None else f"{100 * rate:.1f}"
 
 
+def file_size(size: int) -> str:
+    """Bytes for people: `584 kB`, `2.5 MB`."""
+    value, units = float(size), ["bytes", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return (
+        f"{value:.0f} {units[0]}"
+        if value >= 10 or units[0] == "bytes"
+        else f"{value:.1f} {units[0]}"
+    )
+
+
 def coverage(result: "SetResult") -> str:
     """How much of the published split was judged: `450 of 1,449 images`.
 
