@@ -62,6 +62,10 @@ def config_parameters() -> list[inspect.Parameter]:
     hints = typing.get_type_hints(TrainConfig)
     parameters = []
     for field in dataclasses.fields(TrainConfig):
+        hint: object = hints[field.name]
+        default: object = field.default
+        if isinstance(default, tuple):  # typer takes a tuple for a fixed number of values
+            hint, default = list[str], list(default)
         information = typer.Option(
             help=field.metadata["help"],
             rich_help_panel=field.metadata["panel"],
@@ -71,8 +75,8 @@ def config_parameters() -> list[inspect.Parameter]:
             inspect.Parameter(
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=Annotated[hints[field.name], information],
+                default=default,
+                annotation=Annotated[hint, information],
             )
         )
     return parameters
@@ -153,7 +157,10 @@ register_run()
 app.command("index", epilog=cli_index.EPILOG)(cli_index.index)
 
 
-ShardsOption = Annotated[Path, typer.Option(help="The shards directory.")]
+ShardsOption = Annotated[
+    list[str],
+    typer.Option(help="A shards directory; may be given several times, for data sets in several."),
+]
 SplitOption = Annotated[str, typer.Option(help="train, val, or a named subset of either.")]
 JsonOption = Annotated[
     Path | None,
@@ -188,7 +195,7 @@ BatchOption = Annotated[
 )
 def evaluate(
     run: RunArgument,
-    shards: ShardsOption = Path("shards"),
+    shards: ShardsOption = ["shards"],  # noqa: B006 - typer copies it
     split: SplitOption = "val",
     scales: ScalesOption = "1",
     flip: FlipOption = False,
@@ -254,7 +261,7 @@ def image_watchers(progress: "Progress", split: str) -> "Callable[[str, int], Wa
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A run's folder or a checkpoint.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
-    shards: ShardsOption = Path("shards"),
+    shards: ShardsOption = ["shards"],  # noqa: B006 - typer copies it
     split: SplitOption = "val",
     scales: ScalesOption = "1",
     flip: FlipOption = False,
