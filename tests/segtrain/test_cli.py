@@ -45,7 +45,15 @@ def test_importing_everything_brings_no_data_tools() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["run", "--help"], ["eval", "-h"], ["compare", "-h"], ["predict", "-h"]]
+    "words",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["doctor", "-h"],
+        ["eval", "-h"],
+        ["compare", "-h"],
+        ["predict", "-h"],
+    ],
 )
 def test_help_starts_without_torch(words: list[str]) -> None:
     """Help of the program and of each command loads neither torch nor numpy nor Pillow."""
@@ -81,6 +89,7 @@ def test_every_field_is_an_option_with_its_help() -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
+        ("doctor", ["--checkpoint", "--json", "--variant", "segtrain doctor --checkpoint"]),
         ("eval", ["--shards", "--split", "--json", "--device", "segtrain eval runs/fcn8s"]),
         ("eval", ["--scales", "--flip", "--batch", "--pictures"]),
         ("compare", ["--shards", "--split", "--json", "--pictures", "segtrain compare runs/a"]),

@@ -344,8 +344,7 @@ def test_a_broken_sample_stops_the_run_after_saving(
 
     samples = open_shards(directory).train_set()
     victim = Order(samples.shard_sizes, 0).batch(5, 2)[1].sample
-    key, shard = samples.place(victim)
-    path = shard.path
+    key, path = samples.place(victim)
     data = bytearray(path.read_bytes())
     begin = int(samples.spans[victim, 2])
     data[begin : begin + 20] = bytes(20)

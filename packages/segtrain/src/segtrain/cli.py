@@ -1,6 +1,5 @@
 """The command line: each command translates its options and calls the module of its name."""
 
-import dataclasses
 import inspect
 import sys
 import typing
@@ -10,7 +9,8 @@ from typing import Annotated
 import typer
 
 from segtrain import __version__, cli_index, terminal
-from segtrain.config import TrainConfig
+from segtrain.command_options import JsonOption, give_options, given_options
+from segtrain.doctor.command import register_doctor
 from segtrain.errors import InterruptedRunError, SegtrainError
 from segtrain.options.training import Device
 
@@ -57,42 +57,13 @@ def common(
     """Options of all commands."""
 
 
-def config_parameters() -> list[inspect.Parameter]:
-    """The fields of `TrainConfig` as options: same names, defaults, help and panels."""
-    hints = typing.get_type_hints(TrainConfig)
-    parameters = []
-    for field in dataclasses.fields(TrainConfig):
-        hint: object = hints[field.name]
-        default: object = field.default
-        if isinstance(default, tuple):  # typer takes a tuple for a fixed number of values
-            hint, default = list[str], list(default)
-        information = typer.Option(
-            help=field.metadata["help"],
-            rich_help_panel=field.metadata["panel"],
-            show_default=field.default is not None,
-        )
-        parameters.append(
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=default,
-                annotation=Annotated[hint, information],
-            )
-        )
-    return parameters
-
-
 def run(context: typer.Context, resume: bool, **options: object) -> None:
     """Train an FCN.
 
     Its folder then holds [bold]config.json[/], [bold]log.jsonl[/] (a JSON object per line),
     [bold]last.pt[/] (to resume from), [bold]best.pt[/] (best validation) and [bold]pictures/[/].
     """
-    given = {
-        name: value
-        for name, value in options.items()
-        if getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
-    }
+    given = given_options(context, options)
     from segtrain import session
 
     print_outcome(session.resume(given) if resume else session.start(given))
@@ -135,15 +106,10 @@ def register_run() -> None:
             rich_help_panel="Output",
         ),
     ]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        inspect.Parameter("context", keyword, annotation=typer.Context),
-        *config_parameters(),
-        inspect.Parameter("resume", keyword, default=False, annotation=shown),
+    extra = [
+        inspect.Parameter("resume", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=shown)
     ]
-    # typer reads a command's options from its signature and annotations
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    give_options(run, extra)
     app.command(
         epilog="[bold]segtrain run --weights imagenet --batch 20 --crop 480[/]   "
         "FCN-8s from ImageNet's VGG16\n\n"
@@ -157,15 +123,10 @@ register_run()
 app.command("index", epilog=cli_index.EPILOG)(cli_index.index)
 
 
-ShardsOption = Annotated[
-    list[str],
-    typer.Option(help="A shards directory; may be given several times, for data sets in several."),
-]
+ShardsOption = Annotated[Path, typer.Option(help="The shards directory.")]
 SplitOption = Annotated[str, typer.Option(help="train, val, or a named subset of either.")]
-JsonOption = Annotated[
-    Path | None,
-    typer.Option("--json", metavar="FILE", help="Also write everything here; - prints it instead."),
-]
+register_doctor(app)
+
 ScalesOption = Annotated[
     str,
     typer.Option(
@@ -195,7 +156,7 @@ BatchOption = Annotated[
 )
 def evaluate(
     run: RunArgument,
-    shards: ShardsOption = ["shards"],  # noqa: B006 - typer copies it
+    shards: ShardsOption = Path("shards"),
     split: SplitOption = "val",
     scales: ScalesOption = "1",
     flip: FlipOption = False,
@@ -261,7 +222,7 @@ def image_watchers(progress: "Progress", split: str) -> "Callable[[str, int], Wa
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A run's folder or a checkpoint.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
-    shards: ShardsOption = ["shards"],  # noqa: B006 - typer copies it
+    shards: ShardsOption = Path("shards"),
     split: SplitOption = "val",
     scales: ScalesOption = "1",
     flip: FlipOption = False,

@@ -1,0 +1,56 @@
+"""The configuration's fields as options of a command line."""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segtrain.config import TrainConfig
+
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write everything here; - prints it instead."),
+]
+
+
+def config_parameters() -> list[inspect.Parameter]:
+    """The fields of `TrainConfig` as options: same names, defaults, help and panels."""
+    hints = typing.get_type_hints(TrainConfig)
+    parameters = []
+    for field in dataclasses.fields(TrainConfig):
+        information = typer.Option(
+            help=field.metadata["help"],
+            rich_help_panel=field.metadata["panel"],
+            show_default=field.default is not None,
+        )
+        parameters.append(
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=Annotated[hints[field.name], information],
+            )
+        )
+    return parameters
+
+
+def given_options(context: typer.Context, options: dict[str, object]) -> dict[str, object]:
+    """The options that somebody gave, without those that have their defaults."""
+    return {
+        name: value
+        for name, value in options.items()
+        if getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
+    }
+
+
+def give_options(command: Callable[..., None], extra: list[inspect.Parameter]) -> None:
+    """Give a command the options of the configuration, then these."""
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [context, *config_parameters(), *extra]
+    # typer reads a command's options from its signature and annotations
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}

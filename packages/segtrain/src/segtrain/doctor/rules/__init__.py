@@ -1,0 +1,1 @@
+"""One rule per file; `segtrain.doctor` says how to add one."""
