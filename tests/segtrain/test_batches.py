@@ -94,9 +94,9 @@ def test_an_error_in_a_worker_is_our_own(
     """A broken sample surfaces as one line with shard and key, from a worker as from here."""
     made = dataset(make_shards(tmp_path / "s", train=4, val=1))
     start = int(made.samples.spans[2, 0])
-    data = bytearray(made.samples.paths[0].read_bytes())
+    data = bytearray(made.samples.shards[0].path.read_bytes())
     data[start : start + 50] = bytes(50)
-    made.samples.paths[0].write_bytes(data)
+    made.samples.shards[0].path.write_bytes(data)
     with pytest.raises(SampleError, match=r"000000\.tar: voc2012_train0002: ") as caught:
         list(batches(made, 0, 2, workers, pin=False, context="spawn"))
     assert "Traceback" not in str(caught.value)

@@ -109,10 +109,10 @@ def test_a_broken_sample_stops_judging(
     """A sample that cannot be decoded is an error with its key, raised in order."""
     directory = make_shards(tmp_path / "b", train=1, val=5)
     [samples] = open_shards(directory).sets("val")
-    data = bytearray(samples.paths[0].read_bytes())
+    data = bytearray(samples.shards[0].path.read_bytes())
     begin = int(samples.spans[3, 0])
     data[begin : begin + 30] = bytes(30)
-    samples.paths[0].write_bytes(data)
+    samples.shards[0].path.write_bytes(data)
     seen: list[str] = []
     with pytest.raises(SampleError, match="voc2012_val0003"):
         evaluate_set(predictor, samples, range(5), lambda _, sample, __: seen.append(sample.key))

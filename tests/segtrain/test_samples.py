@@ -97,9 +97,9 @@ def test_broken_samples_name_shard_and_key(
     directory = make_shards(tmp_path / "s", train=3, val=1)
     samples = open_shards(directory).train_set()
     start, size = int(samples.spans[1, 0]), int(samples.spans[1, 1])
-    data = bytearray(samples.paths[0].read_bytes())
+    data = bytearray(samples.shards[0].path.read_bytes())
     data[start + cut : start + size] = bytes(size - cut)
-    samples.paths[0].write_bytes(data)
+    samples.shards[0].path.write_bytes(data)
     with pytest.raises(SampleError) as caught:
         load(samples, 1)
     message = str(caught.value)

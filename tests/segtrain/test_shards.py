@@ -7,6 +7,7 @@ import shutil
 import tarfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ import pytest
 from segtrain import openfiles
 from segtrain.errors import SampleError, ShardsError
 from segtrain.indexes import index_shard, read_idx
+from segtrain.manifests import ShardRecord
 from segtrain.openfiles import OpenFiles
 from segtrain.sampleset import SampleSet
+from segtrain.shardfile import Shard
 from segtrain.shards import open_shards
 
 
@@ -112,7 +115,8 @@ def test_views_select_their_keys_in_order(copy: Path) -> None:
     assert [view.key(n) for n in range(len(view))] == keys
     expected = stored(copy, "voc2012", "val")
     assert [view.read(n)[1:3] for n in range(2)] == [expected[key] for key in keys]
-    assert view.place(1) == (keys[1], copy / "voc2012-val-000000.tar")
+    assert view.place(1)[0] == keys[1]
+    assert view.place(1)[1].path == copy / "voc2012-val-000000.tar"
     assert view.official == 736
 
 
@@ -207,10 +211,10 @@ def test_an_index_of_too_few_samples_is_refused(copy: Path) -> None:
 
 def test_members_in_another_order_are_refused(tmp_path: Path) -> None:
     """A sample without its three members in order is named."""
-    path = tmp_path / "x.idx"
-    path.write_text("v1.2 1\njpg 512 3 k.jpg seg.png 1024 3 k.seg.png\n")
+    shard = Shard("x", ShardRecord("x.tar", 1, 2048), tmp_path / "x.tar")
+    text = "v1.2 1\njpg 512 3 k.jpg seg.png 1024 3 k.seg.png\n"
     with pytest.raises(ShardsError, match=re.escape("sample k has the members jpg, seg.png")):
-        read_idx(path)
+        read_idx(text, shard)
 
 
 def test_a_tar_that_is_none_is_named(copy: Path) -> None:
@@ -293,7 +297,7 @@ def test_resized_targets_follow_the_options(
 def test_a_shard_cut_after_opening_names_shard_and_key(copy: Path) -> None:
     """A file that shrinks between indexing and reading fails as a sample, with its key."""
     samples = open_shards(copy).train_set()
-    path = samples.paths[-1]
+    path = samples.shards[-1].path
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(SampleError, match=r"voc2012-train-000004.*ends within voc2012_train0022"):
         samples.read(len(samples) - 1)
@@ -305,6 +309,6 @@ def test_index_checks_need_no_idx(copy: Path) -> None:
     record = manifest.splits["train"].shards[0]
     path = copy / record.name
     path.with_suffix(".idx").unlink()
-    wrong = type(record)(record.name, record.samples + 1, record.bytes)
+    wrong = replace(record, samples=record.samples + 1)
     with pytest.raises(ShardsError, match="holds 5 samples, the manifest says 6"):
-        index_shard(path, wrong)
+        index_shard(Shard("voc2012", wrong, path))

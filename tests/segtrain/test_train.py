@@ -344,7 +344,8 @@ def test_a_broken_sample_stops_the_run_after_saving(
 
     samples = open_shards(directory).train_set()
     victim = Order(samples.shard_sizes, 0).batch(5, 2)[1].sample
-    key, path = samples.place(victim)
+    key, shard = samples.place(victim)
+    path = shard.path
     data = bytearray(path.read_bytes())
     begin = int(samples.spans[victim, 2])
     data[begin : begin + 20] = bytes(20)

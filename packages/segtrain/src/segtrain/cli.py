@@ -123,7 +123,10 @@ register_run()
 app.command("index", epilog=cli_index.EPILOG)(cli_index.index)
 
 
-ShardsOption = Annotated[Path, typer.Option(help="The shards directory.")]
+ShardsOption = Annotated[
+    list[str],
+    typer.Option(help="A shards directory; may be given several times, for data sets in several."),
+]
 SplitOption = Annotated[str, typer.Option(help="train, val, or a named subset of either.")]
 register_doctor(app)
 
@@ -156,7 +159,7 @@ BatchOption = Annotated[
 )
 def evaluate(
     run: RunArgument,
-    shards: ShardsOption = Path("shards"),
+    shards: ShardsOption = ["shards"],  # noqa: B006 - typer copies it
     split: SplitOption = "val",
     scales: ScalesOption = "1",
     flip: FlipOption = False,
@@ -222,7 +225,7 @@ def image_watchers(progress: "Progress", split: str) -> "Callable[[str, int], Wa
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A run's folder or a checkpoint.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
-    shards: ShardsOption = Path("shards"),
+    shards: ShardsOption = ["shards"],  # noqa: B006 - typer copies it
     split: SplitOption = "val",
     scales: ScalesOption = "1",
     flip: FlipOption = False,

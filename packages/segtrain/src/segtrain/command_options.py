@@ -22,6 +22,10 @@ def config_parameters() -> list[inspect.Parameter]:
     hints = typing.get_type_hints(TrainConfig)
     parameters = []
     for field in dataclasses.fields(TrainConfig):
+        hint: object = hints[field.name]
+        default: object = field.default
+        if isinstance(default, tuple):  # typer takes a tuple for a fixed number of values
+            hint, default = list[str], list(default)
         information = typer.Option(
             help=field.metadata["help"],
             rich_help_panel=field.metadata["panel"],
@@ -31,8 +35,8 @@ def config_parameters() -> list[inspect.Parameter]:
             inspect.Parameter(
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=Annotated[hints[field.name], information],
+                default=default,
+                annotation=Annotated[hint, information],
             )
         )
     return parameters

@@ -23,6 +23,7 @@ from segtrain.evaluate import (
 )
 from segtrain.intervals import Interval, iou_differences, mean_iou, mean_iou_difference
 from segtrain.overlays import Judged, comparison
+from segtrain.places import Places
 from segtrain.predictor import Predictor, Views, load_predictor
 from segtrain.samples import load
 from segtrain.sampleset import SampleSet
@@ -169,7 +170,7 @@ def load_net(run: Path, device: str, views: Views) -> Net:
 
 def compare_runs(
     runs: tuple[Path, Path],
-    shards: Path,
+    shards: Places,
     split: str,
     device: str,
     start: Callable[[str, int], Watcher],
@@ -177,11 +178,11 @@ def compare_runs(
     views: Views,
     batch: int = 1,
 ) -> tuple[tuple[Net, Net], list[Comparison]]:
-    """Judge two nets on the same images of every data set of a shards directory.
+    """Judge two nets on the same images of every data set.
 
     Args:
         runs: Two runs' folders (their best.pt, else last.pt) or checkpoints.
-        shards: The shards directory.
+        shards: One shards directory or several.
         split: `train`, `val`, or the name of a view.
         device: `auto`, `cpu`, `cuda` or `mps`.
         start: Called with each net's and data set's name and number of images; gives its watcher.

@@ -14,6 +14,7 @@ from segtrain.options.model import ModelOptions
 from segtrain.options.output import OutputOptions
 from segtrain.options.running import RunningOptions
 from segtrain.options.training import TrainingOptions
+from segtrain.places import plain_places
 
 # what a resumed run may be given anew, because it changes no number that the net learns
 RESUMABLE = (
@@ -57,6 +58,7 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
     """
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shards", plain_places(self.shards))
         for known_field in dataclasses.fields(self):
             check_bounds(known_field, getattr(self, known_field.name))
         if self.scale_min > self.scale_max:
@@ -122,16 +124,23 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
     def plain(self) -> dict[str, Any]:
         """These values as plain types, for JSON and checkpoints."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {k: v.as_posix() if isinstance(v, Path) else v for k, v in values.items()}
+        return {k: plain_value(v) for k, v in values.items()}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """Read what `plain` wrote; fields unknown to this version are left out."""
-        paths = {"shards", "out", "init"}
+        paths = {"out", "init"}
         names = {f.name for f in dataclasses.fields(cls)}
         values: dict[str, Any] = {k: v for k, v in plain.items() if k in names}
         values |= {k: Path(values[k]) for k in paths & values.keys() if values[k] is not None}
         return cls(**values)
+
+
+def plain_value(value: object) -> object:
+    """A field's value as JSON has it."""
+    if isinstance(value, Path):
+        return value.as_posix()
+    return list(value) if isinstance(value, tuple) else value
 
 
 T = TypeVar("T")

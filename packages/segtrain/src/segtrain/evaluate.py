@@ -27,6 +27,7 @@ from segtrain.intervals import Interval, mean_iou_interval
 from segtrain.manifests import ClassInfo
 from segtrain.matrix_picture import matrix_picture
 from segtrain.metrics import ImageCounts, Scores, all_background, confusion, margins, scores
+from segtrain.places import Places
 from segtrain.predictor import Predictor, Size, Views, load_predictor
 from segtrain.samples import Decoded, load
 from segtrain.sampleset import SampleSet
@@ -223,7 +224,7 @@ def evaluate_set(
 
 def evaluate_run(
     run: Path,
-    shards: Path,
+    shards: Places,
     split: str,
     device: str,
     start: Callable[[str, int], Watcher],
@@ -231,11 +232,11 @@ def evaluate_run(
     views: Views | None = None,
     batch: int = 1,
 ) -> tuple[Path, Checkpoint, list[SetResult]]:
-    """Judge a run's net on a split of every data set of a shards directory.
+    """Judge a run's net on a split of every data set.
 
     Args:
         run: A run's folder (its best.pt, else its last.pt) or a checkpoint.
-        shards: The shards directory.
+        shards: One shards directory or several.
         split: `train`, `val`, or the name of a view.
         device: `auto`, `cpu`, `cuda` or `mps`.
         start: Called with each data set's name and number of images; gives its watcher.

@@ -6,7 +6,6 @@ The format is described in docs/shards-format.md; each data set has one `<datase
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from segtrain.errors import ShardsError
@@ -31,14 +30,16 @@ class ShardRecord:
 
     Attributes:
         name: Of its file, from the directory on.
-        samples: How many it holds.
+        samples: How many it holds, at least one.
         bytes: Its size.
+        sha256: Hash of the file; empty where the manifest gives none.
         layout: Which members are image and mask.
     """
 
     name: str
     samples: int
     bytes: int
+    sha256: str = ""
     layout: Layout = OWN
 
 
@@ -99,7 +100,7 @@ class Manifest:
     sha256: str
 
 
-def check_format(found: object, path: Path) -> None:
+def check_format(found: object, path: str) -> None:
     """Refuse a major version of the format that this program does not know.
 
     Raises:
@@ -113,7 +114,7 @@ def check_format(found: object, path: Path) -> None:
         )
 
 
-def parse_classes(records: list[dict[str, Any]], path: Path) -> tuple[ClassInfo, ...]:
+def parse_classes(records: list[dict[str, Any]], path: str) -> tuple[ClassInfo, ...]:
     """Read the class list; ids must be 0, 1, 2, ... in order.
 
     Raises:
@@ -141,14 +142,29 @@ def parse_layout(plain: dict[str, Any]) -> Layout:
     return Layout(tuple(str(e) for e in found["image"]), str(found["mask"]), tuple(ids))
 
 
+def parse_shard(record: dict[str, Any], layout: Layout) -> ShardRecord:
+    """Read one entry of a split's `shards`.
+
+    Raises:
+        ValueError: If it is empty, or its name is none of a file beside the manifest.
+    """
+    found = ShardRecord(
+        name=str(record["name"]),
+        samples=int(record["samples"]),
+        bytes=int(record["bytes"]),
+        sha256=str(record.get("sha256", "")),
+        layout=layout,
+    )
+    if found.samples < 1:
+        raise ValueError(f"{found.name} is listed with {found.samples} samples, a shard holds some")
+    return found
+
+
 def parse_split(
     name: str, record: dict[str, Any], options: dict[str, Any], layout: Layout = OWN
 ) -> SplitRecord:
     """Read one entry of the manifest's `splits`."""
-    shards = tuple(
-        ShardRecord(str(s["name"]), int(s["samples"]), int(s["bytes"]), layout)
-        for s in record["shards"]
-    )
+    shards = tuple(parse_shard(shard, layout) for shard in record["shards"])
     size = options["val_size"] if name == "val" else options["size"]
     return SplitRecord(
         name=name,
@@ -170,7 +186,7 @@ def parse_view(record: dict[str, Any], splits: dict[str, SplitRecord]) -> ViewRe
     return ViewRecord(split, int(record["official"]), tuple(str(key) for key in record["keys"]))
 
 
-def parse_manifest(plain: dict[str, Any], path: Path, sha256: str) -> Manifest:
+def parse_manifest(plain: dict[str, Any], path: str, sha256: str) -> Manifest:
     """Turn a manifest's JSON into a `Manifest`.
 
     Raises:
@@ -200,75 +216,31 @@ def parse_manifest(plain: dict[str, Any], path: Path, sha256: str) -> Manifest:
         ) from error
 
 
-def read_manifest(path: Path) -> Manifest | None:
-    """Read one JSON file of a shards directory; None if it is no manifest at all.
+def read_manifest(data: bytes, path: str) -> Manifest | None:
+    """Read one JSON file of a folder of shards; None if it is no manifest at all.
+
+    Args:
+        data: The file's bytes.
+        path: str or URL of the file.
 
     Raises:
-        ShardsError: If it cannot be read, or is a manifest that is damaged or of another major.
+        ShardsError: If it is no JSON, or a manifest that is damaged or of another major version.
     """
     try:
-        data = path.read_bytes()
         plain = json.loads(data)
-    except (OSError, ValueError) as error:
-        raise ShardsError(
-            f"{path}: cannot be read as JSON ({error}); "
-            "run the `segdata build-...` command that made it again"
-        ) from error
+    except ValueError as error:
+        raise ShardsError(unreadable(path, error)) from error
     if not isinstance(plain, dict) or not str(plain.get("format", "")).startswith("segdata/"):
         return None
-    if plain.get("dataset") != path.stem:
+    name = path.replace("\\", "/").rpartition("/")[2]
+    if f"{plain.get('dataset')}.json" != name:
         return None  # a report that someone keeps here
     return parse_manifest(plain, path, hashlib.sha256(data).hexdigest())
 
 
-def read_manifests(directory: Path) -> tuple[Manifest, ...]:
-    """Read all manifests of a shards directory, sorted by data set.
-
-    Raises:
-        ShardsError: If the directory is missing or empty, or its data sets have different classes.
-    """
-    if not directory.is_dir():
-        kind = "is a file" if directory.exists() else "does not exist"
-        raise ShardsError(
-            f"{directory}: the shards directory {kind}; make one with "
-            f"`segdata build-voc --out {directory}` or name another with --shards"
-        )
-    paths = [p for p in sorted(directory.glob("*.json")) if not p.name.endswith(".stats.json")]
-    found = [read_manifest(p) for p in paths if p.name != "info.json"]
-    manifests = tuple(m for m in found if m is not None)
-    if not manifests:
-        raise ShardsError(missing_manifest(directory))
-    check_same_classes(manifests, directory)
-    return manifests
-
-
-def missing_manifest(directory: Path) -> str:
-    """Say why a directory without a manifest cannot be used."""
-    if any(directory.glob("*.tar")) or any(directory.glob("*/*.tar")):
-        return (
-            f"{directory}: holds shards but no manifest. Where segdata made them, their build did "
-            "not end: run the same `segdata build-...` command again. Where others made them: "
-            f"`segtrain index {directory} --classes FILE`"
-        )
+def unreadable(path: str, error: Exception) -> str:
+    """Say that a manifest cannot be read."""
     return (
-        f"{directory}: holds no shards; make some with `segdata build-voc --out {directory}` "
-        "or name another directory with --shards"
+        f"{path}: cannot be read as JSON ({error}); "
+        "run the `segdata build-...` command that made it again"
     )
-
-
-def check_same_classes(manifests: tuple[Manifest, ...], directory: Path) -> None:
-    """Refuse data sets whose class ids mean different things.
-
-    Raises:
-        ShardsError: With the first difference.
-    """
-    first = manifests[0]
-    names = [c.name for c in first.classes]
-    for other in manifests[1:]:
-        theirs = [c.name for c in other.classes]
-        if theirs != names:
-            raise ShardsError(
-                f"{directory}: {first.dataset} has the {len(names)} classes {', '.join(names)}, "
-                f"but {other.dataset} has the {len(theirs)} classes {', '.join(theirs)}; "
-                "build both with the same --classes, or into different directories"
-            )

@@ -1,7 +1,6 @@
 """One sample decoded: an RGB image and a mask of class ids, checked against each other."""
 
 import io
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -94,6 +93,6 @@ def load(samples: SampleSet, number: int) -> Decoded:
     try:
         return decode(sample, len(samples.classes))
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
-        path: Path = samples.place(number)[1]
+        shard = samples.place(number)[1]
         reason = "cannot be decoded" if "BytesIO" in str(error) else str(error)
-        raise SampleError(f"{path}: {sample.key}: {reason}; {samples.advise(number)}") from error
+        raise SampleError(f"{shard}: {sample.key}: {reason}; {shard.diagnosis()}") from error

@@ -1,19 +1,20 @@
 """A set of samples: any of them by number, with plain file reads."""
 
 import itertools
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.errors import SampleError, ShardsError
-from segtrain.indexes import advise
-from segtrain.manifests import ClassInfo
+from segtrain.indexes import ShardIndex, index_shard
+from segtrain.manifests import ClassInfo, Manifest, SplitRecord
 from segtrain.members import OWN, Layout
 from segtrain.openfiles import OpenFiles
+from segtrain.shardfile import Shard
 
 
 class Sample(NamedTuple):
@@ -32,28 +33,28 @@ class SampleSet:
     Attributes:
         datasets: Names of the data sets that the samples come from.
         classes: The classes in the order of their ids.
-        paths: The S shards.
+        shards: The S shards.
         starts: int64 `(S + 1,)`: number of each shard's first sample, then N.
         keys: `(N,)` of bytes strings.
         spans: int64 `(N, 4)`: offset and size of the image, then of the mask.
+        facts: int64 `(N, 2)`: offset and size of `KEY.json`; 0 where there is none.
         official: Samples in the published splits.
         pixels: int64 `(C + 2,)`: mask pixels of class 0..C and of 255; None for a part of a split.
         synthetic: Whether any of it was generated.
         resized: Whether the build was free to make masks smaller than their sources.
-        layouts: How samples lie in each of the S shards.
     """
 
     datasets: tuple[str, ...]
     classes: tuple[ClassInfo, ...]
-    paths: tuple[Path, ...]
+    shards: tuple[Shard, ...]
     starts: NDArray[np.int64]
     keys: NDArray[np.bytes_]
     spans: NDArray[np.int64]
+    facts: NDArray[np.int64]
     official: int
     pixels: NDArray[np.int64] | None
     synthetic: bool
     resized: bool
-    layouts: tuple[Layout, ...]
 
     def __post_init__(self) -> None:
         self.files = OpenFiles()
@@ -70,18 +71,10 @@ class SampleSet:
         """The key of sample `number`."""
         return bytes(self.keys[number]).decode("utf-8")
 
-    def place(self, number: int) -> tuple[str, Path]:
-        """Key and shard of sample `number`, for messages."""
-        return self.key(number), self.paths[self.shard_of(number)]
-
-    def shard_of(self, number: int) -> int:
-        """Which shard holds sample `number`."""
-        return int(np.searchsorted(self.starts, number, side="right")) - 1
-
-    def advise(self, number: int) -> str:
-        """The way on where sample `number` is not what it should be."""
-        shard = self.shard_of(number)
-        return advise(self.paths[shard], self.layouts[shard])
+    def place(self, number: int) -> tuple[str, Shard]:
+        """Key and shard of sample `number`."""
+        shard = int(np.searchsorted(self.starts, number, side="right")) - 1
+        return self.key(number), self.shards[shard]
 
     def read(self, number: int) -> Sample:
         """Read sample `number` (0..N-1).
@@ -89,16 +82,34 @@ class SampleSet:
         Raises:
             SampleError: If the shard cannot be read or ends too early.
         """
-        key, path = self.place(number)
+        key, shard = self.place(number)
         image_at, image_size, mask_at, mask_size = (int(n) for n in self.spans[number])
         try:
-            image = self.files.read(path, image_at, image_size)
-            mask = self.files.read(path, mask_at, mask_size)
+            image = self.files.read(shard.path, image_at, image_size)
+            mask = self.files.read(shard.path, mask_at, mask_size)
         except OSError as error:
-            raise SampleError(f"{path}: {key} cannot be read: {error}") from error
+            raise SampleError(f"{shard}: {key} cannot be read: {error}") from error
         if (len(image), len(mask)) != (image_size, mask_size):
-            raise SampleError(f"{path}: ends within {key}; {self.advise(number)}")
-        return Sample(key, image, mask, self.layouts[self.shard_of(number)])
+            raise SampleError(f"{shard}: ends within {key}; {shard.advice()}")
+        return Sample(key, image, mask, shard.record.layout)
+
+    def read_facts(self, number: int) -> dict[str, Any]:
+        """The `KEY.json` of sample `number`.
+
+        Raises:
+            SampleError: If the shard cannot be read or ends too early.
+            ValueError: If it is no JSON object.
+        """
+        key, shard = self.place(number)
+        offset, size = (int(n) for n in self.facts[number])
+        try:
+            data = self.files.read(shard.path, offset, size)
+        except OSError as error:
+            raise SampleError(f"{shard}: {key} cannot be read: {error}") from error
+        found = json.loads(data)
+        if not isinstance(found, dict):
+            raise ValueError(f"{key}.json holds no object")  # noqa: TRY004 - of JSON, not of Python
+        return found
 
     def subset(self, numbers: Sequence[int]) -> "SampleSet":
         """The samples of these numbers, in this order, as a set of their own."""
@@ -108,20 +119,79 @@ class SampleSet:
         return SampleSet(
             datasets=self.datasets,
             classes=self.classes,
-            paths=tuple(self.paths[s] for s, _ in runs),
+            shards=tuple(self.shards[s] for s, _ in runs),
             starts=np.cumsum([0, *(n for _, n in runs)], dtype=np.int64),
             keys=self.keys[chosen],
             spans=self.spans[chosen],
+            facts=self.facts[chosen],
             official=self.official,
             pixels=None,
             synthetic=self.synthetic,
             resized=self.resized,
-            layouts=tuple(self.layouts[s] for s, _ in runs),
         )
 
 
-def select_keys(samples: SampleSet, keys: Sequence[str], where: str) -> SampleSet:
-    """The samples with these keys, in the keys' order.
+def load_shards(manifest: Manifest, split: SplitRecord, shards: Sequence[Shard]) -> SampleSet:
+    """Index the shards of one data set's split, in order.
+
+    Raises:
+        ShardsError: If one of them is missing or damaged.
+    """
+    return indexed(
+        SampleSet(
+            datasets=(manifest.dataset,),
+            classes=manifest.classes,
+            shards=tuple(shards),
+            starts=np.zeros(1, np.int64),
+            keys=np.array([], np.bytes_),
+            spans=np.zeros((0, 4), np.int64),
+            facts=np.zeros((0, 2), np.int64),
+            official=split.official,
+            pixels=np.array(split.pixels, np.int64),
+            synthetic=manifest.synthetic,
+            resized=split.resized,
+        ),
+        [index_shard(shard) for shard in shards],
+    )
+
+
+def indexed(samples: SampleSet, indexes: Sequence[ShardIndex]) -> SampleSet:
+    """The same set with the samples that the indexes of its shards name."""
+    if not indexes:
+        return samples
+    return replace(
+        samples,
+        starts=np.cumsum([0, *(len(i.keys) for i in indexes)], dtype=np.int64),
+        keys=np.array([k.encode() for i in indexes for k in i.keys], np.bytes_),
+        spans=np.concatenate([i.spans for i in indexes]),
+        facts=np.concatenate([i.facts for i in indexes]),
+    )
+
+
+def join(sets: Sequence[SampleSet]) -> SampleSet:
+    """Sets of the same classes as one, in the order given."""
+    counts = [s.pixels for s in sets]
+    known = [c for c in counts if c is not None]
+    sizes = [n for s in sets for n in s.shard_sizes]
+    return SampleSet(
+        datasets=tuple(name for s in sets for name in s.datasets),
+        classes=sets[0].classes,
+        shards=tuple(shard for s in sets for shard in s.shards),
+        starts=np.cumsum([0, *sizes], dtype=np.int64),
+        keys=np.concatenate([s.keys for s in sets]),
+        spans=np.concatenate([s.spans for s in sets]),
+        facts=np.concatenate([s.facts for s in sets]),
+        official=sum(s.official for s in sets),
+        pixels=np.sum(known, axis=0, dtype=np.int64) if len(known) == len(sets) else None,
+        synthetic=any(s.synthetic for s in sets),
+        resized=any(s.resized for s in sets),
+    )
+
+
+def select_keys(
+    samples: SampleSet, keys: Sequence[str], where: str, *, stored_order: bool = False
+) -> SampleSet:
+    """The samples with these keys, in the keys' order or in that of the set.
 
     Raises:
         ShardsError: If a key is not among the samples.
@@ -133,4 +203,20 @@ def select_keys(samples: SampleSet, keys: Sequence[str], where: str) -> SampleSe
             f"{where} names {len(missing)} keys that no shard holds, {missing[0]} first; "
             "run `segdata verify-masks` on the directory"
         )
-    return samples.subset([numbers[key] for key in keys])
+    chosen = [numbers[key] for key in keys]
+    return samples.subset(sorted(chosen) if stored_order else chosen)
+
+
+def counted_pixels(samples: SampleSet) -> NDArray[np.int64] | None:
+    """Mask pixels of class 0..C and of 255, `(C + 2,)`, summed over the `KEY.json` of the samples.
+
+    Returns:
+        None where a sample's facts cannot be read, as in shards that have none.
+    """
+    total = np.zeros(len(samples.classes) + 1, np.int64)
+    try:
+        for number in range(len(samples)):
+            total += np.array(samples.read_facts(number)["pixels"], np.int64)
+    except (SampleError, ValueError, KeyError, TypeError):
+        return None
+    return total

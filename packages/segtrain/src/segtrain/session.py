@@ -20,8 +20,9 @@ from segtrain.checkpoint import (
     source_commit,
 )
 from segtrain.config import NET, TrainConfig, changed, inherited, known
+from segtrain.data import Data, open_data
 from segtrain.devices import choose_device, describe, set_rng_state
-from segtrain.errors import CheckpointError, RunError, ShardsError
+from segtrain.errors import CheckpointError, RunError
 from segtrain.evaluate import SetResult
 from segtrain.event_files import check_installed
 from segtrain.interruption import Interruption
@@ -35,31 +36,13 @@ from segtrain.options.fields import flag
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.runs import RunFolder
-from segtrain.sampler import Order
-from segtrain.sampleset import SampleSet
-from segtrain.shards import Shards, open_shards
 from segtrain.terminal import print_note
 from segtrain.train import Meter, Trainer
 from segtrain.training_display import TrainDisplay, training_display
 from segtrain.transforms import Augmentation
-from segtrain.validation import ValidationSet, floors, validation_sets
+from segtrain.validation import floors
 
 MOST_WORKERS = 16
-
-
-@dataclass
-class Data:
-    """The data of a run.
-
-    Attributes:
-        shards: The directory.
-        train: All training samples.
-        val_sets: Validation sets, the primary first.
-    """
-
-    shards: Shards
-    train: SampleSet
-    val_sets: list[ValidationSet]
 
 
 @dataclass
@@ -93,24 +76,6 @@ def new_config(given: Mapping[str, Any]) -> tuple[TrainConfig, Checkpoint | None
     return inherited(config, given, origin.config).resolved(), origin
 
 
-def open_data(config: TrainConfig) -> Data:
-    """Open the shards and check everything that can be checked without decoding an image.
-
-    Raises:
-        ShardsError: If they are missing or damaged, or hold no train or val split.
-    """
-    shards = open_shards(config.shards)
-    train = shards.train_set()
-    if not config.val_every:
-        return Data(shards, train, [])
-    try:
-        return Data(shards, train, validation_sets(shards, config.val_images))
-    except ShardsError as error:
-        raise ShardsError(
-            f"{error}; build a val split, or train without validation by --val-every 0"
-        ) from error
-
-
 def make_predictor(config: TrainConfig, data: Data) -> Predictor:
     """The freshly initialised net on its device."""
     device = choose_device(config.device)
@@ -137,7 +102,7 @@ def make_trainer(
         ),
         val_sets=data.val_sets,
         identity=identity(predictor, data),
-        floors=floors(len(predictor.classes), known(data.train.pixels)),
+        floors=floors(len(predictor.classes), data.pixels),
         display=display,
         epoch_size=len(data.train),
     )
@@ -269,9 +234,9 @@ def check_resumable(saved: Checkpoint, config: TrainConfig, data: Data, folder: 
     ]
     if different:
         raise CheckpointError(
-            f"{config.shards}: has changed since the run began ({', '.join(different)}), so its "
-            f"order of samples cannot go on; bring back the old shards, or start a new run with "
-            f"--init {folder.path} and another --out"
+            f"{data.shards.where}: has changed since the run began ({', '.join(different)}), so "
+            f"its order of samples cannot go on; bring back the old shards, or start a new run "
+            f"with --init {folder.path} and another --out"
         )
 
 
@@ -307,7 +272,7 @@ def go(trainer: Trainer, data: Data) -> Outcome:
     device = trainer.predictor.device
     dataset = BatchDataset(
         data.train,
-        Order(data.train.shard_sizes, config.seed),
+        data.order,
         Augmentation(config.crop, config.scale_min, config.scale_max, config.flip),
         config.batch,
     )
@@ -339,11 +304,8 @@ def announce(trainer: Trainer, data: Data, report: WeightsReport | None) -> None
     config, show = trainer.config, trainer.display.line
     model = trainer.predictor.model
     count = count_parameters(model)
-    synthetic = " (synthetic)" if data.train.synthetic else ""
-    show(f"data: {len(data.train):,} train images of {', '.join(data.train.datasets)}{synthetic}")
-    for i, chosen in enumerate(data.val_sets):
-        role = ", picks best.pt" if i == 0 else ""
-        show(f"val: {chosen.name}, {len(chosen.first):,} of {len(chosen.samples):,} images{role}")
+    for line in data.lines():
+        show(line)
     show(
         f"net: FCN-{config.variant} on {config.trunk}, width {config.width:g}, norm {config.norm}, "
         f"{count.layers + count.learned:,} weights; {describe(trainer.predictor.device)}"

@@ -20,14 +20,16 @@ Progress = Callable[[str, int, int], None]  # data set, images done, images in a
 
 @dataclass
 class ValidationSet:
-    """The val split of one data set.
+    """The validation split of one data set.
 
     Attributes:
+        split: Name of the split or view.
         samples: All of its samples.
         first: Numbers of the samples of the validations on the way.
         rest: Numbers of all the others.
     """
 
+    split: str
     samples: SampleSet
     first: list[int]
     rest: list[int]
@@ -57,36 +59,42 @@ class Validated:
     judged: list[Judged]
 
 
-def split_first(samples: SampleSet, view: tuple[str, ...] | None, count: int) -> ValidationSet:
+def split_first(
+    samples: SampleSet, view: tuple[str, ...] | None, count: int, split: str = "val"
+) -> ValidationSet:
     """Choose the images of the validations on the way.
 
     Args:
-        samples: The val split.
+        samples: The validation split.
         view: Keys of the manifest's `val100`, None where it has none.
-        count: How many; 0 is all. 100 are those of `val100`, other counts the first in order,
-            which the build has shuffled.
+        count: How many; 0 is all. 100 of val are those of `val100`, other counts the first in
+            order, which the build has shuffled. Those of a named subset, whose order may be any,
+            are drawn at random, the same each time.
+        split: Name of the split or view.
     """
     everything = range(len(samples))
     if count == 0 or count >= len(samples):
         first = list(everything)
+    elif split != "val":
+        first = sorted(np.random.default_rng(0).permutation(len(samples))[:count].tolist())
     elif view is not None and count == len(view):
         wanted = set(view)
         first = [n for n in everything if samples.key(n) in wanted]
     else:
         first = list(everything[:count])
     chosen = set(first)
-    return ValidationSet(samples, first, [n for n in everything if n not in chosen])
+    return ValidationSet(split, samples, first, [n for n in everything if n not in chosen])
 
 
-def validation_sets(shards: Shards, count: int) -> list[ValidationSet]:
-    """The val splits of a shards directory; the first is primary and picks best.pt.
+def validation_sets(shards: Shards, count: int, split: str = "val") -> list[ValidationSet]:
+    """The validation sets of all data sets; the first is primary and picks best.pt.
 
     Raises:
-        ShardsError: If no data set has a val split.
+        ShardsError: If no data set has such a split.
     """
     return [
-        split_first(s, shards.view_keys(s.datasets[0], FIXED_VIEW), count)
-        for s in shards.sets("val")
+        split_first(s, shards.view_keys(s.datasets[0], FIXED_VIEW), count, split)
+        for s in shards.sets(split)
     ]
 
 
@@ -119,11 +127,11 @@ def validate(
         progress(chosen.name, len(chosen.first) + done, total)
 
     counted = evaluate_set(predictor, chosen.samples, chosen.first, watch)
-    result = set_result(chosen.samples, "val", counted)
+    result = set_result(chosen.samples, chosen.split, counted)
     if not full:
         return Validated(result, None, judged)
     counted = counted + evaluate_set(predictor, chosen.samples, chosen.rest, later)
-    return Validated(result, set_result(chosen.samples, "val", counted), judged)
+    return Validated(result, set_result(chosen.samples, chosen.split, counted), judged)
 
 
 def summary(result: SetResult) -> dict[str, Any]:
@@ -138,12 +146,12 @@ def summary(result: SetResult) -> dict[str, Any]:
     }
 
 
-def floors(num_classes: int, pixels: np.ndarray) -> dict[str, float]:
+def floors(num_classes: int, pixels: np.ndarray | None) -> dict[str, float]:
     """The losses at which a net has learnt nothing, in nats.
 
     Args:
         num_classes: C.
-        pixels: Pixels by class, void last, `(C + 1,)`.
+        pixels: Pixels by class, void last, `(C + 1,)`; None where they are not known.
 
     Returns:
         `uniform`: ln C, the loss of a net that puts out zeros; `prior`: the entropy of the class
@@ -151,8 +159,10 @@ def floors(num_classes: int, pixels: np.ndarray) -> dict[str, float]:
     """
     from segtrain.metrics import prior_entropy
 
-    counts = torch.from_numpy(np.asarray(pixels[:num_classes], np.float64))
     floor = {"uniform": float(np.log(num_classes))}
+    if pixels is None:
+        return floor
+    counts = torch.from_numpy(np.asarray(pixels[:num_classes], np.float64))
     if float(counts.sum()) > 0:
         floor["prior"] = prior_entropy(counts)
     return floor

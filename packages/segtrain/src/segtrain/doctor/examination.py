@@ -16,7 +16,6 @@ from segtrain.doctor.patient import Patient
 from segtrain.errors import ShardsError
 from segtrain.learning import Learner
 from segtrain.manifests import IGNORE_INDEX
-from segtrain.sampler import Order
 from segtrain.transforms import Augmentation
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
@@ -118,10 +117,10 @@ class Examination:
 
 def global_batches(patient: Patient) -> BatchDataset:
     """The batches of the patient's run, by number."""
-    config, train = patient.config, patient.data.train
+    config = patient.config
     return BatchDataset(
-        train,
-        Order(train.shard_sizes, config.seed),
+        patient.data.train,
+        patient.data.order,
         Augmentation(config.crop, config.scale_min, config.scale_max, config.flip),
         config.batch,
     )

@@ -16,11 +16,12 @@ from segtrain.checkpoint import (
     load_state,
 )
 from segtrain.config import TrainConfig
+from segtrain.data import Data, open_data
 from segtrain.learning import Learner
 from segtrain.models.weights import WeightsReport
 from segtrain.optimizer import make_optimizer
 from segtrain.predictor import Predictor
-from segtrain.session import Data, initial_weights, make_predictor, new_config, open_data
+from segtrain.session import initial_weights, make_predictor, new_config
 
 MakeLearner = Callable[[TrainConfig, Predictor, Data], Learner]
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from segtrain.errors import ShardsError, UsageError
+from segtrain.folders import check_same_classes, read_file
 from segtrain.foreign.classfile import ClassList, read_classes
 from segtrain.foreign.division import Division, divide, find_tars, listed, refuse_compressed
 from segtrain.foreign.record import Contents, manifest_hash, old_sums, write_contents
 from segtrain.foreign.scan import Scanned, Task, first_layout, scan
-from segtrain.manifests import IGNORE_INDEX, Manifest, check_same_classes, read_manifest
+from segtrain.manifests import IGNORE_INDEX, Manifest
 from segtrain.members import Layout
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -148,7 +149,7 @@ def unowned(directory: Path, names: Sequence[str], dataset: str, classes: ClassL
             "already; they need no index"
         )
     ours = Manifest(dataset, False, classes.classes, {}, {}, "")
-    check_same_classes((*others, ours), directory)
+    check_same_classes([(m, directory) for m in (*others, ours)])
     return left
 
 
@@ -157,7 +158,7 @@ def other_manifests(directory: Path, dataset: str) -> tuple[Manifest, ...]:
     paths = [p for p in sorted(directory.glob("*.json"))
              if p.stem not in ("info", dataset) and not p.name.endswith(".stats.json")
              and not p.name.startswith(".")]  # fmt: skip
-    found = [read_manifest(p) for p in paths]
+    found = [read_file(p) for p in paths]
     return tuple(m for m in found if m is not None)
 
 

@@ -1,7 +1,6 @@
 """What is read and how it is cut: a panel of options."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from segtrain.options.fields import about
 
@@ -10,7 +9,28 @@ from segtrain.options.fields import about
 class DataOptions:
     """What is read and how it is cut; each field's `help` says what it does."""
 
-    shards: Path = field(default=Path("shards"), metadata=about("Data", "The shards directory."))
+    shards: tuple[str, ...] = field(
+        default=("shards",),
+        metadata=about(
+            "Data", "A shards directory; may be given several times, for data sets in several."
+        ),
+    )
+    train_split: str = field(
+        default="train",
+        metadata=about(
+            "Data",
+            "What to train on: train, or a named subset such as trainaug or a hold-out's "
+            "NAME-train. Data sets that have none of that name are left out.",
+        ),
+    )
+    val_split: str = field(
+        default="val",
+        metadata=about(
+            "Data",
+            "What to validate on: val, or a named subset such as seg11valid or a hold-out's "
+            "NAME-val. It may share no image with the training split.",
+        ),
+    )
     crop: int = field(
         default=320,
         metadata=about(

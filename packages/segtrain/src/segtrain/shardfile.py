@@ -1,0 +1,117 @@
+"""One shard: where it lies, and what its manifest says of it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from segtrain.errors import ShardsError
+from segtrain.manifests import ShardRecord
+
+CHUNK = 1 << 20  # bytes that are hashed at a time
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard of a data set.
+
+    Attributes:
+        dataset: The data set.
+        record: What the manifest says of it.
+        path: Its file on this machine.
+    """
+
+    dataset: str
+    record: ShardRecord
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def folder(self) -> str:
+        """Where its manifest lies, for messages."""
+        return str(self.path.parents[self.record.name.count("/")])
+
+    @property
+    def idx(self) -> str:
+        """Where its index lies, for messages."""
+        return str(self.path.with_suffix(".idx"))
+
+    def idx_text(self) -> str | None:
+        """Its index as it lies beside it; None where there is none.
+
+        Raises:
+            ShardsError: If the shard itself is missing or has another size than the manifest says,
+                or the index cannot be read.
+        """
+        self.check_size()
+        path = self.path.with_suffix(".idx")
+        try:
+            return path.read_text("utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise ShardsError(
+                f"{path}: not a usable index ({error}); delete it and the shard's own headers are "
+                "read instead"
+            ) from error
+
+    def check_size(self) -> None:
+        """Refuse a file that is missing or has another size than the manifest says.
+
+        Raises:
+            ShardsError: If it is so.
+        """
+        if not self.path.is_file():
+            raise ShardsError(
+                f"{self}: the manifest lists this shard, but it is not there; copy it here, or "
+                "run the command that made the manifest again (`segdata build-...` or "
+                "`segtrain index`)"
+            )
+        size = self.path.stat().st_size
+        if size != self.record.bytes:
+            raise ShardsError(
+                f"{self}: has {size:,} bytes, the manifest says {self.record.bytes:,}; "
+                f"{self.advice()}"
+            )
+
+    def advice(self) -> str:
+        """The way on for a shard that is not what it should be."""
+        if self.record.layout.foreign:
+            return f"if it was changed on purpose, run `segtrain index {self.folder}` again"
+        return (
+            f"find out what is wrong with `segdata verify-masks {self.folder}`; remove the "
+            "damaged shard and run its `segdata build-...` command again to make it anew"
+        )
+
+    def diagnosis(self) -> str:
+        """What its checksum tells of a shard whose samples cannot be decoded, and the way on."""
+        try:
+            found = file_sha256(self.path)
+        except OSError as error:
+            return f"the shard cannot be read: {error}"
+        expected = self.record.sha256
+        if not expected:
+            return self.advice()
+        if found == expected:
+            return (
+                f"the shard is as it was built (sha256 {found}), so what it was built from is "
+                f"damaged; {self.advice()}"
+            )
+        return (
+            f"the shard is not as it was built: its sha256 is {found}, the manifest's {expected}; "
+            f"copy it here again, or {self.advice()}"
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(CHUNK):
+            digest.update(data)
+    return digest.hexdigest()

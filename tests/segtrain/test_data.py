@@ -1,0 +1,121 @@
+"""Tests of segtrain.data: splits of a run, and what is known of them."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segtrain.config import TrainConfig
+from segtrain.data import Data, open_data
+from segtrain.errors import ShardsError
+from segtrain.samples import load
+from segtrain.validation import floors
+
+WriteShards = Callable[..., Path]
+
+
+@pytest.fixture
+def held(make_shards: WriteShards, tmp_path: Path) -> Path:
+    """Two data sets, one of them with the views of a hold-out of train and a part of val."""
+    directory = make_shards(tmp_path / "held", "voc2012", train=12, val=6, per_shard=4)
+    make_shards(directory, "coco2017", train=5, val=3, first=700)
+    path = directory / "voc2012.json"
+    manifest = json.loads(path.read_text())
+    keys = [f"voc2012_train{n:04d}" for n in range(12)]
+    views = {"dev-val": keys[9:1:-3], "dev-train": [k for k in keys if k not in keys[9:1:-3]]}
+    views["most"] = keys[11:3:-1]
+    for name, chosen in views.items():
+        manifest["views"][name] = {"split": "train", "official": 0, "keys": chosen}
+    manifest["views"]["few"] = {"split": "val", "official": 6, "keys": ["voc2012_val0004"]}
+    path.write_text(json.dumps(manifest))
+    return directory
+
+
+def opened(directory: Path, **options: Any) -> Data:  # noqa: ANN401 - of any field
+    """The data of a run."""
+    return open_data(TrainConfig(shards=(str(directory),), **options))
+
+
+def test_a_hold_out_is_trained_and_validated_on(held: Path) -> None:
+    """The views of a hold-out are the train and val sets, and the lines say so."""
+    data = opened(held, train_split="dev-train", val_split="dev-val", val_images=2)
+    keys = {data.train.key(n) for n in range(len(data.train))}
+    [chosen] = data.val_sets
+    val = {chosen.samples.key(n) for n in range(len(chosen.samples))}
+    assert keys | val == {f"voc2012_train{n:04d}" for n in range(12)}
+    assert not keys & val
+    assert (len(val), len(chosen.first), len(chosen.rest)) == (3, 2, 1)
+    assert data.lines() == [
+        "data: 9 train images of voc2012 dev-train",
+        "not trained on: coco2017, without dev-train",
+        "val: voc2012 dev-val, 2 of 3 images, picks best.pt",
+    ]
+
+
+def test_training_on_a_view_keeps_shards_whole(held: Path) -> None:
+    """Samples of a view are trained on in stored order, so each shard is there once."""
+    data = opened(held, train_split="most", val_split="few")
+    assert data.train.shard_sizes == (4, 4)
+    keys = [data.train.key(n) for n in range(8)]
+    assert keys == [f"voc2012_train{n:04d}" for n in range(4, 12)]
+
+
+@pytest.mark.parametrize("split", ["train", "most"])
+def test_pixels_are_those_of_the_masks(held: Path, split: str) -> None:
+    """Counted by the manifest or by records, the pixels by class are those that masks hold."""
+    data = opened(held, train_split=split, val_split="few")
+    counts = np.zeros(257, np.int64)
+    for n in range(len(data.train)):
+        counts += np.bincount(load(data.train, n).mask.ravel(), minlength=257)
+    assert data.pixels is not None
+    assert data.pixels.tolist() == [*counts[:4].tolist(), counts[255]]
+
+
+def test_without_records_the_prior_is_not_known(held: Path) -> None:
+    """Where no sample has a record, the floors are those that need no pixels."""
+    data = opened(held, train_split="most", val_split="few")
+    data.train.facts[:] = 0
+    from segtrain.sampleset import counted_pixels
+
+    assert counted_pixels(data.train) is None
+    assert floors(4, None) == {"uniform": pytest.approx(np.log(4))}
+
+
+def test_an_image_of_both_splits_is_refused(held: Path) -> None:
+    """A validation on images that are trained on is an error with their number and one key."""
+    words = "3 samples of voc2012 stand in both --train-split train and --val-split dev-val"
+    with pytest.raises(ShardsError, match=re.escape(words)) as caught:
+        opened(held, val_split="dev-val")
+    assert "voc2012_train0003 first" in str(caught.value)
+    assert not opened(held, val_split="dev-val", val_every=0).val_sets
+
+
+@pytest.mark.parametrize(("option", "words"), [("train_split", "there are: "), ("val_split", "-")])
+def test_unknown_splits_list_those_there_are(held: Path, option: str, words: str) -> None:
+    """A split that no data set has is told with the names of those that there are."""
+    with pytest.raises(ShardsError, match="no data set has a split 'dev'") as caught:
+        opened(held, **{option: "dev"})
+    assert "dev-train, dev-val, few, most, train, val, val100" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_validations_on_a_view_draw_the_same_images_each_time(held: Path) -> None:
+    """Of a named subset, images are drawn by chance, always the same."""
+    first = [opened(held, train_split="few", val_split="most", val_images=4) for _ in range(2)]
+    chosen = [data.val_sets[0].first for data in first]
+    assert chosen[0] == chosen[1] == sorted(set(chosen[0]))
+    assert chosen[0] != [0, 1, 2, 3]
+
+
+def test_options_of_before_are_still_read(held: Path) -> None:
+    """A configuration with one path of shards, as older versions wrote it, becomes a list."""
+    plain = TrainConfig().plain()
+    assert plain["shards"] == ["shards"]
+    old = TrainConfig.from_plain(plain | {"shards": held.as_posix()})
+    assert old.shards == (held.as_posix(),)
+    assert dataclasses.replace(old, shards=Path("x/y")).shards == ("x/y",)  # type: ignore[arg-type]
