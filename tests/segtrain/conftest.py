@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 CLASSES = [
     {"id": 0, "name": "background", "color": [0, 0, 0]},
@@ -24,6 +25,7 @@ CLASSES = [
 ]
 Pair = tuple[str, Image.Image, np.ndarray]
 WriteShards = Callable[..., Path]
+MakeVgg = Callable[..., dict[str, Tensor]]
 
 
 def draw_pair(key: str, number: int) -> Pair:
@@ -310,3 +312,35 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("COLUMNS", "200")
     return dict(os.environ)
+
+
+def thin_vgg(trunk: str = "vgg16", width: float = 0.06, norm: str = "none") -> dict[str, Tensor]:
+    """A state dict of torchvision's names whose shapes fit a thin net."""
+    from segtrain.models.fcn import FCN
+
+    torch.manual_seed(5)
+    net = FCN(4, trunk=trunk, width=width, norm=norm)
+    state = {f"features.{k}": torch.randn_like(v) if v.is_floating_point() else v
+             for k, v in net.features.state_dict().items()}  # fmt: skip
+    hidden, channels = net.head.get_parameter("fc6.weight").shape[:2]
+    state["classifier.0.weight"] = torch.randn(hidden, channels * 49)
+    state["classifier.0.bias"] = torch.randn(hidden)
+    state["classifier.3.weight"] = torch.randn(hidden, hidden)
+    state["classifier.3.bias"] = torch.randn(hidden)
+    state["classifier.6.weight"] = torch.randn(1000, hidden)
+    state["classifier.6.bias"] = torch.randn(1000)
+    return state
+
+
+@pytest.fixture(scope="session")
+def make_vgg() -> MakeVgg:
+    """The maker `thin_vgg`."""
+    return thin_vgg
+
+
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A thin VGG16 state dict on disk; tests only read it."""
+    path = tmp_path_factory.mktemp("weights") / "vgg.pth"
+    torch.save(thin_vgg(), path)
+    return path

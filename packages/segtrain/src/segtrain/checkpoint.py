@@ -157,7 +157,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: If it is missing, truncated, foreign, or of an unknown format.
     """
-    plain = load_plain(path)
+    return read_checkpoint(load_plain(path), path)
+
+
+def read_checkpoint(plain: object, path: Path) -> Checkpoint:
+    """What a file of torch holds, as a checkpoint.
+
+    Raises:
+        CheckpointError: If it is foreign, not complete or of an unknown format.
+    """
     if not isinstance(plain, dict) or not str(plain.get("format", "")).startswith("segtrain/"):
         raise CheckpointError(
             f"{path}: is no checkpoint of segtrain; a torchvision state dict is given as "

@@ -28,14 +28,14 @@ from segtrain.event_files import check_installed
 from segtrain.interruption import Interruption
 from segtrain.learning import Learner
 from segtrain.logs import open_log
-from segtrain.models import build
 from segtrain.models.counts import count_parameters
-from segtrain.models.weights import WeightsReport, load_origin, load_weights
+from segtrain.models.weights import WeightsReport
 from segtrain.optimizer import make_optimizer
 from segtrain.options.fields import flag
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.runs import RunFolder
+from segtrain.starts import initial_predictor, make_predictor
 from segtrain.terminal import print_note
 from segtrain.train import Meter, Trainer
 from segtrain.training_display import TrainDisplay, training_display
@@ -74,16 +74,6 @@ def new_config(given: Mapping[str, Any]) -> tuple[TrainConfig, Checkpoint | None
         return config.resolved(), None
     origin = load_checkpoint(find_checkpoint(config.init))
     return inherited(config, given, origin.config).resolved(), origin
-
-
-def make_predictor(config: TrainConfig, data: Data) -> Predictor:
-    """The freshly initialised net on its device."""
-    device = choose_device(config.device)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    model = build(config, len(data.shards.classes))
-    return Predictor(model, Preprocessing(), device, data.shards.classes)
 
 
 def make_trainer(
@@ -134,8 +124,7 @@ def start(given: Mapping[str, Any]) -> Outcome:
     folder.refuse_existing()
     check_tensorboard(config)
     data = open_data(config)
-    predictor = make_predictor(config, data)
-    report = initial_weights(predictor, config, origin)
+    predictor, report = initial_predictor(config, data.shards.classes, origin)
     with training_display(config.steps, live=config.live) as display:
         trainer = make_trainer(config, data, predictor, display)
         facts = trainer.identity | {"weights": report.plain() if report else None}
@@ -152,16 +141,6 @@ def check_tensorboard(config: TrainConfig) -> None:
     """
     if config.tensorboard:
         check_installed()
-
-
-def initial_weights(
-    predictor: Predictor, config: TrainConfig, origin: Checkpoint | None
-) -> WeightsReport | None:
-    """Load what `--init` or `--weights` names."""
-    model = predictor.model
-    if origin is not None:
-        return load_origin(model, config, origin, predictor.classes)
-    return load_weights(model, config)
 
 
 def resume(given: Mapping[str, Any]) -> Outcome:
@@ -183,7 +162,10 @@ def resume(given: Mapping[str, Any]) -> Outcome:
     if saved is None:
         return restart(config, folder, data)
     check_resumable(saved, config, data, folder)
-    predictor = make_predictor(keep_threads(config, saved, given), data)
+    preprocessing = Preprocessing.from_fingerprint(saved.preprocessing)
+    predictor = make_predictor(
+        keep_threads(config, saved, given), data.shards.classes, preprocessing
+    )
     load_state(predictor.model, saved.model, folder.last)
     with training_display(config.steps, live=config.live) as display:
         trainer = make_trainer(config, data, predictor, display)
@@ -198,9 +180,8 @@ def resume(given: Mapping[str, Any]) -> Outcome:
 
 def restart(config: TrainConfig, folder: RunFolder, data: Data) -> Outcome:
     """Train a run that was stopped before its first checkpoint; it starts at step 0 again."""
-    predictor = make_predictor(config, data)
     origin = load_checkpoint(find_checkpoint(config.init)) if config.init else None
-    report = initial_weights(predictor, config, origin)
+    predictor, report = initial_predictor(config, data.shards.classes, origin)
     with training_display(config.steps, live=config.live) as display:
         trainer = make_trainer(config, data, predictor, display)
         display.line(f"{folder.path}: has no checkpoint yet, starts at step 0", important=True)

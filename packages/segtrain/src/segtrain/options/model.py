@@ -13,6 +13,7 @@ Upsampling = Literal["fixed", "learned"]
 Norm = Literal["none", "batch", "group"]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "sigmoid"]
 ScoreActivation = Literal["none", "relu", "leaky_relu", "elu", "gelu", "sigmoid"]
+PreprocessingName = Literal["torchvision", "caffe"]
 Start = Literal["he", "zero"]
 
 
@@ -111,8 +112,18 @@ class ModelOptions:
         default="none",
         metadata=about(
             "Model",
-            "imagenet (torchvision's VGG16, downloaded once, 528 MB), none (from scratch), or a "
-            "file: a VGG16 state dict of torchvision or a checkpoint of segtrain.",
+            "imagenet (torchvision's for the trunk and norm, downloaded once, 530 MB), none "
+            "(from scratch), or a file: a VGG's state dict or a checkpoint of segtrain, whose "
+            "classes are found by name.",
+        ),
+    )
+    preprocessing: PreprocessingName | None = field(
+        default=None,
+        metadata=about(
+            "Model",
+            "How the net sees an image; goes with the weights. Only a file of unknown origin "
+            "needs it: torchvision (RGB, 0 to 1, ImageNet's mean and deviation) or caffe (BGR, 0 "
+            "to 255).",
         ),
     )
     init: Path | None = field(
@@ -120,8 +131,8 @@ class ModelOptions:
         metadata=about(
             "Model",
             "Start from the net of another run (folder or checkpoint) of the same or a coarser "
-            "variant: 32s, then 16s, then 8s. Its head, upsampling, norm, width and dropout are "
-            "taken over.",
+            "variant: 32s, then 16s, then 8s. The options of its net are taken over; classes are "
+            "found by name.",
         ),
     )
 

@@ -1,0 +1,52 @@
+"""The net that a run starts with: fresh, or with the weights of another."""
+
+import torch
+
+from segtrain.checkpoint import Checkpoint
+from segtrain.config import TrainConfig
+from segtrain.devices import choose_device
+from segtrain.manifests import ClassInfo
+from segtrain.models import build
+from segtrain.models.sources import choose_preprocessing, find_source
+from segtrain.models.weights import WeightsReport, transplant
+from segtrain.predictor import Predictor
+from segtrain.preprocessing import Preprocessing
+
+Classes = tuple[ClassInfo, ...]
+
+
+def make_predictor(
+    config: TrainConfig, classes: Classes, preprocessing: Preprocessing
+) -> Predictor:
+    """The freshly initialised net, and the device where it shall be."""
+    device = choose_device(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    return Predictor(build(config, len(classes)), preprocessing, device, classes)
+
+
+def initial_predictor(
+    config: TrainConfig, classes: Classes, origin: Checkpoint | None
+) -> tuple[Predictor, WeightsReport | None]:
+    """The net of a new run with the weights that `--init` or `--weights` names.
+
+    Args:
+        config: The run's configuration, resolved.
+        classes: The classes of the shards.
+        origin: The checkpoint that `--init` names.
+
+    Returns:
+        The net, and what became of the weights; None from scratch.
+
+    Raises:
+        SegtrainError: If the weights cannot be had or do not fit.
+    """
+    source = find_source(config, origin)
+    preprocessing = choose_preprocessing(config.preprocessing, source)
+    predictor = make_predictor(config, classes, preprocessing)
+    if source is None:
+        return predictor, None
+    names = [c.name for c in classes]
+    zeros = config.conv_init == "zero"
+    return predictor, transplant(predictor.model, source, names, zero_head=zeros)
