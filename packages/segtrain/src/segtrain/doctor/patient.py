@@ -21,7 +21,9 @@ from segtrain.learning import Learner
 from segtrain.models.weights import WeightsReport
 from segtrain.optimizer import make_optimizer
 from segtrain.predictor import Predictor
-from segtrain.session import initial_weights, make_predictor, new_config
+from segtrain.preprocessing import Preprocessing
+from segtrain.session import new_config
+from segtrain.starts import initial_predictor, make_predictor
 
 MakeLearner = Callable[[TrainConfig, Predictor, Data], Learner]
 
@@ -80,8 +82,7 @@ def admit(given: Mapping[str, Any], checkpoint: Path | None = None) -> Patient:
         return admit_checkpoint(given, find_checkpoint(checkpoint))
     config, origin = new_config(given)
     data = open_data(config)
-    predictor = make_predictor(config, data)
-    report = initial_weights(predictor, config, origin)
+    predictor, report = initial_predictor(config, data.shards.classes, origin)
     return settled(Patient(config, data, predictor, report, origin))
 
 
@@ -91,7 +92,8 @@ def admit_checkpoint(given: Mapping[str, Any], path: Path) -> Patient:
     config = TrainConfig.from_plain(saved.config | dict(given)).resolved()
     data = open_data(config)
     check_classes(saved, data.shards.classes, path)
-    predictor = make_predictor(config, data)
+    preprocessing = Preprocessing.from_fingerprint(saved.preprocessing)
+    predictor = make_predictor(config, data.shards.classes, preprocessing)
     load_state(predictor.model, saved.model, path)
     return settled(Patient(config, data, predictor, checkpoint=saved))
 
