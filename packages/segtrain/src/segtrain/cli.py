@@ -20,7 +20,6 @@ if typing.TYPE_CHECKING:
     from rich.progress import Progress
 
     from segtrain.evaluate import Watcher
-    from segtrain.session import Outcome
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,37 +60,14 @@ def run(context: typer.Context, resume: bool, **options: object) -> None:
     """Train an FCN.
 
     Its folder then holds [bold]config.json[/], [bold]log.jsonl[/] (a JSON object per line),
-    [bold]last.pt[/] (to resume from), [bold]best.pt[/] (best validation) and [bold]pictures/[/].
+    [bold]last.pt[/] (to resume from), [bold]best.pt[/] (best validation), [bold]step-N.pt[/] (kept
+    on the way) and [bold]pictures/[/].
     """
     given = given_options(context, options)
     from segtrain import session
+    from segtrain.summary import print_outcome
 
     print_outcome(session.resume(given) if resume else session.start(given))
-
-
-def print_outcome(outcome: "Outcome") -> None:
-    """The end of a run: its results and where everything lies."""
-    if outcome.finals:
-        terminal.print_table(
-            "On all validation images",
-            ["data set", "images", "mean IoU %", "all background %"],
-            [
-                [
-                    r.dataset,
-                    terminal.coverage(r).removesuffix(" images"),
-                    terminal.percent(r.scores.mean_iou),
-                    terminal.percent(r.floor.mean_iou),
-                ]
-                for r in outcome.finals
-            ],
-        )
-    if best := outcome.best:
-        iou = terminal.percent(best["mean_iou"])
-        terminal.print_line(
-            f"best validation: {best['dataset']} mean IoU {iou} % on {best['images']:,} images, "
-            f"step {best['step']:,}, kept as best.pt"
-        )
-    terminal.print_line(f"run: {outcome.folder.path}")
 
 
 def register_run() -> None:

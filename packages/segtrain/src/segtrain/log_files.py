@@ -18,6 +18,7 @@ FIELDS = {
     "loss_floors.uniform": "nats: ln C, the loss of a net that puts out zeros",
     "loss_floors.prior": "nats: entropy of the class distribution of the training pixels",
     "train_iou": "0..1, mean IoU on this step's own batch, before its update",
+    "grad_norm": "Euclidean norm of this step's gradient, before it is clipped",
     "lr": "learning rate of this step, before each group's factor",
     "images_per_second": "training images per second of training, validations left out",
     "data_wait": "0..1, share of that time spent waiting for data",
@@ -28,6 +29,7 @@ FIELDS = {
 # what each validation of a data set adds, under `val.NAME.` and, at the end, `final.NAME.`
 RESULT_FIELDS = {
     "images": "images judged",
+    "official_images": "images of the published split, 0 where there is none",
     "pixel_accuracy": "0..1",
     "mean_accuracy": "0..1, mean over the classes present",
     "mean_iou": "0..1, mean over the classes present",

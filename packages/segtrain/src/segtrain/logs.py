@@ -37,6 +37,7 @@ class RunLog:
         table: The layout of `csv`.
         csv: log.csv, None where it was not asked for.
         events: TensorBoard's files, None where they were not asked for.
+        lines: All lines of the run.
         failing: What cannot be written at the moment.
     """
 
@@ -45,10 +46,12 @@ class RunLog:
     table: CsvTable
     csv: GrowingFile | None = None
     events: EventLog | None = None
+    lines: list[dict[str, Any]] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one line to every file."""
+        self.lines.append(line)
         self.attempt(str(self.json.path), lambda: self.json.append(json_record(line)))
         if self.csv:
             table, record = self.csv, self.table.record(line)
@@ -131,6 +134,7 @@ def open_log(
     """
     log = RunLog(GrowingFile(folder / "log.jsonl"), tell, CsvTable(columns(datasets)))
     kept = lines_before(read_lines(log.json.path), step, due=due)
+    log.lines.extend(kept)
     if log.json.path.exists():
         rewrite(log.json.path, map(json_record, kept))
     if csv:

@@ -1,15 +1,15 @@
 """Starting and resuming a run: everything that must be right before the first step."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from segtrain import __version__
-from segtrain.batches import BatchDataset, batches
+from segtrain.batches import Batch, BatchDataset, batches
 from segtrain.checkpoint import (
     Checkpoint,
     check_classes,
@@ -22,44 +22,30 @@ from segtrain.checkpoint import (
 from segtrain.config import NET, TrainConfig, changed, inherited, known
 from segtrain.data import Data, open_data
 from segtrain.devices import choose_device, describe, set_rng_state
-from segtrain.errors import CheckpointError, RunError
-from segtrain.evaluate import SetResult
+from segtrain.errors import CheckpointError, InterruptedRunError, RunError
 from segtrain.event_files import check_installed
 from segtrain.interruption import Interruption
 from segtrain.learning import Learner
+from segtrain.log_files import read_lines
 from segtrain.logs import open_log
 from segtrain.models.counts import count_parameters
 from segtrain.models.weights import WeightsReport
 from segtrain.optimizer import make_optimizer
 from segtrain.options.fields import flag
+from segtrain.pace import Plan
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.runs import RunFolder
 from segtrain.starts import initial_predictor, make_predictor
+from segtrain.summary import Outcome, print_outcome
 from segtrain.terminal import print_note
 from segtrain.train import Meter, Trainer
 from segtrain.training_display import TrainDisplay, training_display
+from segtrain.training_view import View
 from segtrain.transforms import Augmentation
 from segtrain.validation import floors
 
 MOST_WORKERS = 16
-
-
-@dataclass
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        folder: Its folder.
-        step: Steps taken.
-        best: The best validation, None where it never validated.
-        finals: Results on all validation images; empty where the run had ended before.
-    """
-
-    folder: RunFolder
-    step: int
-    best: dict[str, Any] | None
-    finals: list[SetResult]
 
 
 def new_config(given: Mapping[str, Any]) -> tuple[TrainConfig, Checkpoint | None]:
@@ -125,7 +111,7 @@ def start(given: Mapping[str, Any]) -> Outcome:
     check_tensorboard(config)
     data = open_data(config)
     predictor, report = initial_predictor(config, data.shards.classes, origin)
-    with training_display(config.steps, live=config.live) as display:
+    with training_display(view_of(config, data), live=config.live) as display:
         trainer = make_trainer(config, data, predictor, display)
         facts = trainer.identity | {"weights": report.plain() if report else None}
         folder.create(config, facts)
@@ -167,12 +153,13 @@ def resume(given: Mapping[str, Any]) -> Outcome:
         keep_threads(config, saved, given), data.shards.classes, preprocessing
     )
     load_state(predictor.model, saved.model, folder.last)
-    with training_display(config.steps, live=config.live) as display:
+    with training_display(view_of(config, data), live=config.live) as display:
         trainer = make_trainer(config, data, predictor, display)
         restore(trainer, saved)
         if trainer.step == config.steps and not trainer.due:
             display.line(f"{folder.path}: is finished, all {config.steps:,} steps", important=True)
-            return Outcome(folder, trainer.step, trainer.best, [])
+            lines = read_lines(folder.log_file)
+            return Outcome(folder, config, trainer.step, saved.seconds, trainer.best, lines)
         display.line(f"resuming {folder.path} after step {saved.step:,}", important=True)
         announce(trainer, data, None)
         return go(trainer, data)
@@ -182,7 +169,7 @@ def restart(config: TrainConfig, folder: RunFolder, data: Data) -> Outcome:
     """Train a run that was stopped before its first checkpoint; it starts at step 0 again."""
     origin = load_checkpoint(find_checkpoint(config.init)) if config.init else None
     predictor, report = initial_predictor(config, data.shards.classes, origin)
-    with training_display(config.steps, live=config.live) as display:
+    with training_display(view_of(config, data), live=config.live) as display:
         trainer = make_trainer(config, data, predictor, display)
         display.line(f"{folder.path}: has no checkpoint yet, starts at step 0", important=True)
         announce(trainer, data, report)
@@ -248,17 +235,13 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
 
 
 def go(trainer: Trainer, data: Data) -> Outcome:
-    """Train to the end, from wherever the trainer stands."""
+    """Train to the end, from wherever the trainer stands.
+
+    Raises:
+        SegtrainError: As `Trainer.run`; after a signal, where the run stands is told first.
+        RunError: If lines of the log could not be written.
+    """
     config = trainer.config
-    device = trainer.predictor.device
-    dataset = BatchDataset(
-        data.train,
-        data.order,
-        Augmentation(config.crop, config.scale_min, config.scale_max, config.flip),
-        config.batch,
-    )
-    workers = default_workers(device) if config.workers is None else config.workers
-    stream = batches(dataset, trainer.step, config.steps, workers, pin=device.type == "cuda")
     trainer.log = open_log(
         trainer.folder.path,
         step=trainer.step,
@@ -268,11 +251,55 @@ def go(trainer: Trainer, data: Data) -> Outcome:
         tensorboard=config.tensorboard,
         tell=trainer.display.note,
     )
-    with Interruption() as stop, closing(stream):
-        trainer.run(stream, stop)
+    try:
+        with Interruption() as stop, closing(stream_of(trainer, data)) as stream:
+            trainer.display.begin(trainer.step, trainer.log.lines, stop)
+            trainer.run(stream, stop)
+    except InterruptedRunError:
+        trainer.display.close()
+        print_outcome(outcome_of(trainer))
+        raise
     if unwritten := trainer.log.unwritten():
         raise RunError(f"{unwritten}; the net is trained and saved: {trainer.folder.last}")
-    return Outcome(trainer.folder, trainer.step, trainer.best, trainer.finals)
+    return outcome_of(trainer)
+
+
+def stream_of(trainer: Trainer, data: Data) -> Generator[Batch, None, None]:
+    """The batches that are still to be learnt."""
+    config, device = trainer.config, trainer.predictor.device
+    dataset = BatchDataset(
+        data.train,
+        data.order,
+        Augmentation(config.crop, config.scale_min, config.scale_max, config.flip),
+        config.batch,
+    )
+    workers = default_workers(device) if config.workers is None else config.workers
+    return batches(dataset, trainer.step, config.steps, workers, pin=device.type == "cuda")
+
+
+def outcome_of(trainer: Trainer) -> Outcome:
+    """Where a run stands."""
+    return Outcome(
+        trainer.folder,
+        trainer.config,
+        trainer.step,
+        trainer.seconds,
+        trainer.best,
+        trainer.log.lines,
+    )
+
+
+def view_of(config: TrainConfig, data: Data) -> View:
+    """What the live view knows before the run begins."""
+    plan = Plan(
+        steps=config.steps,
+        batch=config.batch,
+        val_every=config.val_every,
+        first=sum(len(chosen.first) for chosen in data.val_sets),
+        whole=sum(len(chosen.samples) for chosen in data.val_sets),
+    )
+    title = f"FCN-{config.variant}  {config.out}"
+    return View(title, plan, floors(len(data.shards.classes), known(data.train.pixels)))
 
 
 def default_workers(device: torch.device) -> int:

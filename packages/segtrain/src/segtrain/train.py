@@ -29,7 +29,7 @@ from segtrain.optimizer import learning_rate
 from segtrain.overlays import comparison
 from segtrain.predictor import Predictor
 from segtrain.runs import RunFolder
-from segtrain.training_display import TrainDisplay, describe_line
+from segtrain.training_display import TrainDisplay
 from segtrain.validation import Validated, ValidationSet, summary, validate
 
 KEYS_SHOWN = 8  # keys of a bad batch that an error names
@@ -84,7 +84,6 @@ class Trainer:
         step: Steps taken.
         due: Whether the log line and validation of `step` are still to be made.
         best: The best validation so far.
-        finals: Results on all validation images, from the last step.
         log: Its log.
         worked: Seconds of work before this session.
         began: When this session began, by `time.perf_counter`.
@@ -103,7 +102,6 @@ class Trainer:
     best: dict[str, Any] | None = None
     meter: Meter = field(default_factory=Meter)
     unchecked: Step | None = None
-    finals: list[SetResult] = field(default_factory=list)
     log: RunLog = field(init=False)
     worked: float = 0.0
     began: float = field(default_factory=time.perf_counter)
@@ -201,7 +199,9 @@ class Trainer:
     def advance(self, stream: Iterator[Batch]) -> None:
         """Take one step and note its time."""
         began = time.perf_counter()
+        self.display.doing("waiting for data")
         batch = next(stream)
+        self.display.doing("training")
         waited = time.perf_counter() - began
         learnt = self.learn(batch)
         self.step += 1
@@ -271,8 +271,7 @@ class Trainer:
         if self.validates(self.step):
             line |= self.validation(stop)
         self.log.write(line)
-        self.display.line(describe_line(line, self.config.steps), important="val" in line)
-        self.display.update(self.step, line)
+        self.display.report(line)
         self.meter, self.due = Meter(), False
 
     def log_line(self) -> dict[str, Any]:
@@ -313,8 +312,8 @@ class Trainer:
             "val": {v.result.dataset: summary(v.result) for v in found},
         }
         if last:
-            self.finals = [v.full or v.result for v in found]
-            line["final"] = {r.dataset: summary(r) for r in self.finals}
+            finals = [v.full or v.result for v in found]
+            line["final"] = {r.dataset: summary(r) for r in finals}
         return line
 
     def draw(self, validated: Validated) -> None:
@@ -345,6 +344,7 @@ class Trainer:
             RunError: If it cannot be written; the one before it is kept.
         """
         self.check_loss()
+        self.display.doing("saving last.pt")
         self.log.sync()
         self.folder.save(self.checkpoint(training=True))
 

@@ -138,6 +138,7 @@ def summary(result: SetResult) -> dict[str, Any]:
     """A validation result for the log."""
     return {
         "images": result.images,
+        "official_images": 0 if result.synthetic else result.official,
         **rates(result.scores),
         "mean_iou_interval": result.interval.plain() if result.interval else None,
         "classes_present": result.scores.present,
