@@ -4,16 +4,20 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from segtrain.config import TrainConfig
+from segtrain.batches import BatchDataset, batches
+from segtrain.config import TrainConfig, known
 from segtrain.data import Data, open_data
-from segtrain.errors import ShardsError
+from segtrain.errors import ShardsError, UsageError
 from segtrain.samples import load
+from segtrain.transforms import Augmentation
 from segtrain.validation import floors
 
 WriteShards = Callable[..., Path]
@@ -52,7 +56,7 @@ def test_a_hold_out_is_trained_and_validated_on(held: Path) -> None:
     assert (len(val), len(chosen.first), len(chosen.rest)) == (3, 2, 1)
     assert data.lines() == [
         "data: 9 train images of voc2012 dev-train",
-        "not trained on: coco2017, without dev-train",
+        "not trained on: coco2017, which has no dev-train",
         "val: voc2012 dev-val, 2 of 3 images, picks best.pt",
     ]
 
@@ -110,6 +114,45 @@ def test_validations_on_a_view_draw_the_same_images_each_time(held: Path) -> Non
     chosen = [data.val_sets[0].first for data in first]
     assert chosen[0] == chosen[1] == sorted(set(chosen[0]))
     assert chosen[0] != [0, 1, 2, 3]
+
+
+def test_a_mixture_draws_by_shares_and_weighs_the_prior(held: Path) -> None:
+    """Data sets are drawn by weight, those left out are named, and the prior is of the mixture."""
+    data = opened(held, mix="voc2012=1,coco2017=3")
+    assert data.lines()[0] == (
+        "data: 17 train images of coco2017, voc2012, drawn by coco2017 75 %, voc2012 25 %"
+    )
+    drawn = [data.train.key(d.sample)[:3] for d in data.order.batch(0, 40)]
+    assert (drawn.count("coc"), drawn.count("voc")) == (30, 10)
+    parts = [opened(held, mix=f"{name}=1") for name in ("coco2017", "voc2012")]
+    assert "not trained on: voc2012, which --mix leaves out" in parts[0].lines()
+    means = [known(part.pixels) / len(part.train) for part in parts]
+    expected = 0.75 * means[0] + 0.25 * means[1]
+    pixels = known(data.pixels)
+    np.testing.assert_allclose(pixels / pixels.sum(), expected / expected.sum(), rtol=1e-12)
+
+
+def test_a_mixture_names_data_sets_that_are_there(held: Path) -> None:
+    """An unknown data set, and one without such a split, are told with the way on."""
+    with pytest.raises(UsageError, match=r"--mix names ade20k, which .*: coco2017, voc2012$"):
+        opened(held, mix="voc2012=1,ade20k=1")
+    with pytest.raises(ShardsError, match="coco2017 has no samples in most, but --mix gives"):
+        opened(held, mix="voc2012=1,coco2017=1", train_split="most", val_split="few")
+
+
+def test_a_mixture_is_the_same_for_all_workers_and_ranks(held: Path) -> None:
+    """Batches of a mixture are equal made in workers and in parts of ranks, from any start."""
+    data = opened(held, mix="voc2012=1,coco2017=2")
+    whole = BatchDataset(data.train, data.order, Augmentation(24), 5)
+    alone = list(batches(whole, 0, 6, 0, pin=False))
+    spread = list(batches(whole, 2, 6, 2, pin=False))
+    parts = [replace(whole, rank=rank, world=2) for rank in (0, 1)]
+    joined = zip(*(batches(part, 0, 6, 0, pin=False) for part in parts), strict=True)
+    for ours, theirs in zip(alone[2:], spread, strict=True):
+        assert torch.equal(ours.image, theirs.image)
+    for ours, (first, second) in zip(alone, joined, strict=True):
+        assert ours.keys == first.keys + second.keys
+        assert torch.equal(ours.image, torch.cat([first.image, second.image]))
 
 
 def test_options_of_before_are_still_read(held: Path) -> None:

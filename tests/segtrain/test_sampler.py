@@ -73,3 +73,17 @@ def test_many_shards_stay_quick_to_index() -> None:
         order.draw(position)
     assert len(order.blocks) <= 4
     assert len(order.layouts) <= 4
+
+
+@given(orders.filter(lambda order: all(order.shard_sizes)), st.integers(0, 60))
+def test_the_shards_of_a_place_are_known(order: Order, position: int) -> None:
+    """From a place on come samples of its block's shards, then those of the next, no others."""
+    now, later = order.shards_at(position)
+    left = sum(order.shard_sizes[s] for s in now) - order.find(position)[2]
+    after = sum(order.shard_sizes[s] for s in later)
+    samples = [order.draw(position + i).sample for i in range(left + after)]
+    shards = [int(np.searchsorted(order.starts, s, side="right")) - 1 for s in samples]
+    assert set(shards[:left]) <= set(now)
+    assert set(shards[left:]) == set(later)
+    assert len(now) <= order.block
+    assert order.epochs(position) == {}

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from segtrain.errors import SampleError, ShardsError
 from segtrain.manifests import IGNORE_INDEX
-from segtrain.sampler import Draw, Order
+from segtrain.sampler import Draw, SampleOrder
 from segtrain.samples import load
 from segtrain.sampleset import SampleSet
 from segtrain.transforms import Augmentation, apply
@@ -58,7 +58,7 @@ class BatchDataset(Dataset[Batch | Failure]):
     """
 
     samples: SampleSet
-    order: Order
+    order: SampleOrder
     augmentation: Augmentation
     size: int
     rank: int = 0

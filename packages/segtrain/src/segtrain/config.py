@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from segtrain.errors import UsageError
+from segtrain.mixture import parse_mix
 from segtrain.options.data import DataOptions
 from segtrain.options.fields import check_bounds, flag
 from segtrain.options.model import ModelOptions
@@ -63,6 +64,8 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
             check_bounds(known_field, getattr(self, known_field.name))
         if self.scale_min > self.scale_max:
             raise UsageError(f"--scale-min {self.scale_min} is above --scale-max {self.scale_max}")
+        if self.mix is not None:
+            parse_mix(self.mix)
         self.check_model()
         self.check_parts()
 

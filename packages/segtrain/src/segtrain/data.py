@@ -1,14 +1,17 @@
 """The data of a run: what it trains on, in which order, and what it validates on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.config import TrainConfig
-from segtrain.errors import ShardsError
-from segtrain.sampler import Order
+from segtrain.errors import ShardsError, UsageError
+from segtrain.mixed_order import MixedOrder
+from segtrain.mixture import parse_mix
+from segtrain.sampler import Order, SampleOrder
 from segtrain.sampleset import SampleSet, counted_pixels, join
 from segtrain.shards import Shards, open_shards
 from segtrain.validation import ValidationSet, validation_sets
@@ -31,7 +34,7 @@ class Data:
     config: TrainConfig
     shards: Shards
     train: SampleSet
-    order: Order
+    order: SampleOrder
     val_sets: list[ValidationSet]
     pixels: NDArray[np.float64] | None
 
@@ -42,15 +45,23 @@ class Data:
         part = "" if self.config.train_split == "train" else f" {self.config.train_split}"
         names = ", ".join(name + part for name in train.datasets)
         lines = [f"data: {len(train):,} train images of {names}{synthetic}"]
+        if isinstance(self.order, MixedOrder):
+            lines[0] += f", drawn by {self.mix_words(self.order)}"
         left = sorted({m.dataset for m in self.shards.manifests} - set(train.datasets))
         if left:
-            lines.append(f"not trained on: {', '.join(left)}, without {self.config.train_split}")
+            why = "--mix leaves out" if self.config.mix else f"has no {self.config.train_split}"
+            lines.append(f"not trained on: {', '.join(left)}, which {why}")
         for i, chosen in enumerate(self.val_sets):
             role = ", picks best.pt" if i == 0 else ""
             part = "" if chosen.split == "val" else f" {chosen.split}"
             numbers = f"{len(chosen.first):,} of {len(chosen.samples):,} images"
             lines.append(f"val: {chosen.name}{part}, {numbers}{role}")
         return lines
+
+    def mix_words(self, order: MixedOrder) -> str:
+        """The shares of a mixture, in per cent."""
+        shares = zip(order.names, order.shares, strict=True)
+        return ", ".join(f"{name} {100 * share:.3g} %" for name, share in shares)
 
 
 def open_data(config: TrainConfig) -> Data:
@@ -61,18 +72,61 @@ def open_data(config: TrainConfig) -> Data:
             the training and the validation split.
     """
     shards = open_shards(config.shards)
-    sets = shards.train_sets(config.train_split)
+    mix = chosen_mix(shards, config)
+    sets = shards.train_sets(config.train_split, mix)
+    refuse_absent(shards, sets, config, mix)
     train = join(sets)
     val_sets = open_val_sets(shards, config) if config.val_every else []
     refuse_leaks(train, val_sets, config)
-    return Data(
-        config=config,
-        shards=shards,
-        train=train,
-        order=Order(train.shard_sizes, config.seed),
-        val_sets=val_sets,
-        pixels=drawn_pixels(sets),
-    )
+    order = training_order(sets, config.seed, mix)
+    return Data(config, shards, train, order, val_sets, drawn_pixels(sets, order))
+
+
+def chosen_mix(shards: Shards, config: TrainConfig) -> dict[str, Fraction] | None:
+    """The weights of `--mix`, None without it.
+
+    Raises:
+        UsageError: If it names a data set that is not there.
+    """
+    if config.mix is None:
+        return None
+    mix = parse_mix(config.mix)
+    there = [m.dataset for m in shards.manifests]
+    for name in mix:
+        if name not in there:
+            raise UsageError(
+                f"--mix names {name}, which {shards.where} does not hold; there are: "
+                f"{', '.join(there)}"
+            )
+    return mix
+
+
+def refuse_absent(
+    shards: Shards,
+    sets: Sequence[SampleSet],
+    config: TrainConfig,
+    mix: Mapping[str, Fraction] | None,
+) -> None:
+    """Refuse a mixture of data sets of which one has nothing to train on.
+
+    Raises:
+        ShardsError: With its name.
+    """
+    absent = sorted(set(mix or ()) - {s.datasets[0] for s in sets})
+    if absent:
+        raise ShardsError(
+            f"{shards.folders[absent[0]]}: {absent[0]} has no samples in {config.train_split}, but "
+            f"--mix gives it a weight; leave it out of --mix, or name another --train-split"
+        )
+
+
+def training_order(
+    sets: Sequence[SampleSet], seed: int, mix: Mapping[str, Fraction] | None
+) -> SampleOrder:
+    """The order in which the samples of the sets, one after the other, are drawn."""
+    if mix is None:
+        return Order(tuple(n for s in sets for n in s.shard_sizes), seed)
+    return MixedOrder({s.datasets[0]: s.shard_sizes for s in sets}, mix, seed)
 
 
 def open_val_sets(shards: Shards, config: TrainConfig) -> list[ValidationSet]:
@@ -107,15 +161,17 @@ def refuse_leaks(train: SampleSet, val_sets: Sequence[ValidationSet], config: Tr
             )
 
 
-def drawn_pixels(sets: Sequence[SampleSet]) -> NDArray[np.float64] | None:
-    """Mask pixels by class over all training samples, `(C + 2,)`; None where they are not known.
+def drawn_pixels(sets: Sequence[SampleSet], order: SampleOrder) -> NDArray[np.float64] | None:
+    """Mask pixels by class as they are drawn, `(C + 2,)`; None where they are not known.
 
-    Of a part of a split they are counted from the records that lie beside the masks.
+    Of a part of a split they are counted from the records that lie beside the masks. In a mixture
+    each data set counts by its share: the mean over its images times the images drawn of it.
     """
     total = np.zeros(len(sets[0].classes) + 1)
-    for samples in sets:
+    shares = order.shares if isinstance(order, MixedOrder) else None
+    for i, samples in enumerate(sets):
         pixels = samples.pixels if samples.pixels is not None else counted_pixels(samples)
         if pixels is None:
             return None
-        total += pixels
+        total += pixels if shares is None else pixels * (shares[i] * len(order) / len(samples))
     return total

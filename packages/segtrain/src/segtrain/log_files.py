@@ -13,7 +13,7 @@ from typing import Any
 # what a line of the log holds, by name: unit and meaning; nested names are joined by dots
 FIELDS = {
     "step": "training steps taken",
-    "epoch": "passes over the training images, a fraction",
+    "epoch": "samples drawn over the training images that there are; passes, where none is weighed",
     "loss": "nats per valid pixel, mean over the steps since the line before",
     "loss_floors.uniform": "nats: ln C, the loss of a net that puts out zeros",
     "loss_floors.prior": "nats: entropy of the class distribution of the training pixels",

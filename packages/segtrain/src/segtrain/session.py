@@ -80,7 +80,7 @@ def make_trainer(
         identity=identity(predictor, data),
         floors=floors(len(predictor.classes), data.pixels),
         display=display,
-        epoch_size=len(data.train),
+        order=data.order,
     )
 
 

@@ -29,6 +29,7 @@ from segtrain.optimizer import learning_rate
 from segtrain.overlays import comparison
 from segtrain.predictor import Predictor
 from segtrain.runs import RunFolder
+from segtrain.sampler import SampleOrder
 from segtrain.training_display import TrainDisplay
 from segtrain.validation import Validated, ValidationSet, summary, validate
 
@@ -80,7 +81,7 @@ class Trainer:
         identity: Fields that every checkpoint of the run repeats: classes, manifests, commit, ...
         floors: Losses at which nothing was learnt.
         display: Where people follow it.
-        epoch_size: Training images.
+        order: The order of the training images.
         step: Steps taken.
         due: Whether the log line and validation of `step` are still to be made.
         best: The best validation so far.
@@ -96,7 +97,7 @@ class Trainer:
     identity: dict[str, Any]
     floors: dict[str, float]
     display: TrainDisplay
-    epoch_size: int
+    order: SampleOrder
     step: int = 0
     due: bool = False
     best: dict[str, Any] | None = None
@@ -277,10 +278,12 @@ class Trainer:
     def log_line(self) -> dict[str, Any]:
         """What the interval that ends here was like."""
         meter, config = self.meter, self.config
-        seconds = max(meter.seconds, 1e-9)
+        seconds, drawn = max(meter.seconds, 1e-9), self.step * config.batch
+        epochs = self.order.epochs(drawn)
         return {
             "step": self.step,
-            "epoch": round(self.step * config.batch / self.epoch_size, 4),
+            "epoch": round(drawn / len(self.order), 4),
+            **({"epochs": epochs} if epochs else {}),
             "loss": meter.loss / max(1, meter.steps),
             "loss_floors": self.floors,
             "train_iou": meter.train_iou,

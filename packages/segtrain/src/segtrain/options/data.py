@@ -31,6 +31,15 @@ class DataOptions:
             "NAME-val. It may share no image with the training split.",
         ),
     )
+    mix: str | None = field(
+        default=None,
+        metadata=about(
+            "Data",
+            "Shares of data sets in the samples drawn, such as voc2012=2,coco2017=1: two of VOC to "
+            "one of COCO, each gone through again and again at its own pace. Data sets left out "
+            "are not trained on. By default each image is drawn as often as any other.",
+        ),
+    )
     crop: int = field(
         default=320,
         metadata=about(
