@@ -54,6 +54,8 @@ def test_options_that_contradict_each_other_are_refused() -> None:
         TrainConfig(variant="32s", upsampling="learned")
     with pytest.raises(UsageError, match=r"--skip-scales 0\.1,0\.1 with --variant 32s"):
         TrainConfig(variant="32s", skip_scales="0.1,0.1")
+    with pytest.raises(UsageError, match=r"--freeze trunk would keep weights that are random"):
+        TrainConfig(freeze="trunk")
     with pytest.raises(UsageError, match=r"--batch of 2 or more, or --norm group"):
         TrainConfig(crop=32, batch=1).resolved()
     with pytest.raises(UsageError, match=r"--batch of 8 or more in 4 parts, or --norm group"):

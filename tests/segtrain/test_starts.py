@@ -1,6 +1,7 @@
 """Tests of how runs start from weights, and what they hand on: session with models.sources."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,32 @@ def test_a_run_of_other_classes_starts_from_those_it_shares(
         found, theirs = model["score_fr.weight"], saved.model["score_fr.weight"]
         torch.testing.assert_close(found[:2], theirs[[0, 3]], rtol=0, atol=1e-8)
         assert found[2].abs().max() < 1e-8
+
+
+def test_a_frozen_run_resumes_where_it_was(
+    tmp_path: Path, shards: Path, trained: Path, tiny: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Stopped and resumed, a run with a frozen trunk ends with the same bits as one in a piece."""
+    saved = load_checkpoint(trained / "best.pt")
+    options = short(tiny, shards=shards, init=trained, freeze="trunk", steps=4, keep_every=2)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    start(options | {"out": whole})
+    said = capsys.readouterr().out
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    learning = sum(
+        value.numel()
+        for name, value in saved.model.items()
+        if not name.startswith("features.") and not name.endswith(statistics)
+    )
+    assert f" weights, of which {learning:,} learn; cpu" in said
+    shutil.copytree(whole, parts)
+    shutil.copy(parts / "step-000002.pt", parts / "last.pt")  # as if it had been killed since
+    resume({"out": parts})
+    assert "after step 2" in capsys.readouterr().out
+    ended, other = (load_checkpoint(run / "last.pt").model for run in (whole, parts))
+    assert all(torch.equal(ended[name], other[name]) for name in ended)
+    for name, value in ended.items():
+        if name.startswith("features."):
+            assert torch.equal(value, saved.model[name]), name
+    assert not torch.equal(ended["score_fr.weight"], saved.model["score_fr.weight"])

@@ -262,3 +262,44 @@ def test_the_configuration_reaches_the_net() -> None:
     assert torch.all(net.head.norm7.bias == 0.1)
     assert torch.count_nonzero(net.score_fr.weight) * torch.count_nonzero(net.score_pool4.weight)
     assert isinstance(net.upscore2.weight, nn.Parameter)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "group"])
+@pytest.mark.parametrize("part", ["trunk", "head"])
+def test_what_is_frozen_stays_and_the_rest_learns(norm: str, part: str) -> None:
+    """No weight or statistic of a frozen part moves, and the optimiser does not know it."""
+    net = thin(norm=norm, score_init="he", skip_init="he", upsampling="learned")
+    net.freeze(part)
+    before = {n: v.clone() for n, v in net.state_dict().items()}
+    gradients = train(net, 3)
+    kept = ("features.", "head.") if part == "head" else ("features.",)
+    assert not any(name.startswith(kept) for name in gradients)
+    assert {n for n, p in net.named_parameters() if not n.startswith(kept)} == gradients.keys()
+    for name, value in net.state_dict().items():
+        moved = not torch.equal(value, before[name])
+        if name.startswith(kept):
+            assert not moved, name
+        elif not name.endswith("bias"):
+            assert moved, name
+    held = [
+        p for g in make_optimizer(net, TrainConfig().resolved()).param_groups for p in g["params"]
+    ]
+    assert sum(p.numel() for p in held) == sum(g.numel() for g in gradients.values())
+
+
+def test_frozen_batch_norms_use_the_statistics_they_have() -> None:
+    """In training mode a frozen trunk computes what it does in evaluation, a free one does not."""
+    net = thin(norm="batch")
+    image = random_image(64, 64, 2)
+    with torch.no_grad():
+        expected = net.eval().pools(image)[2]
+        free = net.train().pools(image)[2]
+        net.load_state_dict(thin(norm="batch").state_dict())
+        net.freeze("trunk")
+        assert torch.equal(net.train().pools(image)[2], expected)
+    assert not torch.allclose(free, expected)
+    assert net.head.get_submodule("norm6").training
+    assert net.head.get_submodule("drop6").training
+    net.freeze("head")
+    assert not net.train().head.get_submodule("norm6").training
+    assert net.head.get_submodule("drop6").training

@@ -107,6 +107,11 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
             )
         if self.init is not None and self.weights != "none":
             raise UsageError("--init and --weights both say where the net starts; give one of them")
+        if self.freeze != "none" and self.init is None and self.weights == "none":
+            raise UsageError(
+                f"--freeze {self.freeze} would keep weights that are random; say where they start "
+                "with --weights or --init, or leave it out"
+            )
         if self.weights == "imagenet" and self.width != 1:
             raise UsageError(
                 f"--weights imagenet fits a net of --width 1 only, not {self.width:g}; "

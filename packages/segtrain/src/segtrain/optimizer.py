@@ -37,7 +37,7 @@ def pixel_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Trained parameters by how they learn.
+    """Trained parameters by how they learn; frozen ones are in no group.
 
     Weights of convolutions decay; biases learn at twice the rate and do not decay, as in the
     authors' recipe; the parameters of norms do not decay either.
@@ -45,6 +45,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     weights, biases, norms = [], [], []
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
             if isinstance(module, NORMS):
                 norms.append(parameter)
             elif name == "bias":

@@ -28,7 +28,7 @@ from segtrain.interruption import Interruption
 from segtrain.learning import Learner
 from segtrain.log_files import read_lines
 from segtrain.logs import open_log
-from segtrain.models.counts import count_parameters
+from segtrain.models.counts import weight_words
 from segtrain.models.weights import WeightsReport
 from segtrain.optimizer import make_optimizer
 from segtrain.options.fields import flag
@@ -310,13 +310,11 @@ def default_workers(device: torch.device) -> int:
 def announce(trainer: Trainer, data: Data, report: WeightsReport | None) -> None:
     """Say what is trained on what, and what the figures must be compared with."""
     config, show = trainer.config, trainer.display.line
-    model = trainer.predictor.model
-    count = count_parameters(model)
     for line in data.lines():
         show(line)
     show(
         f"net: FCN-{config.variant} on {config.trunk}, width {config.width:g}, norm {config.norm}, "
-        f"{count.layers + count.learned:,} weights; {describe(trainer.predictor.device)}"
+        f"{weight_words(trainer.predictor.model)}; {describe(trainer.predictor.device)}"
     )
     for line in report.lines() if report else []:
         show(line)

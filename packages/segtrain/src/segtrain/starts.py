@@ -18,12 +18,14 @@ Classes = tuple[ClassInfo, ...]
 def make_predictor(
     config: TrainConfig, classes: Classes, preprocessing: Preprocessing
 ) -> Predictor:
-    """The freshly initialised net, and the device where it shall be."""
+    """The freshly initialised net, its frozen part frozen, and the device where it shall be."""
     device = choose_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    return Predictor(build(config, len(classes)), preprocessing, device, classes)
+    model = build(config, len(classes))
+    model.freeze(config.freeze)
+    return Predictor(model, preprocessing, device, classes)
 
 
 def initial_predictor(

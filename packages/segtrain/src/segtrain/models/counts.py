@@ -31,6 +31,15 @@ def count_parameters(model: FCN) -> ParameterCount:
     return ParameterCount(sum(p.numel() for p in model.parameters()) - learned, learned, fixed)
 
 
+def weight_words(model: FCN) -> str:
+    """A net's trained weights for people: `1,234 weights`, and how many learn where not all do."""
+    count = count_parameters(model)
+    total = count.layers + count.learned
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    part = f", of which {learning:,} learn" if learning != total else ""
+    return f"{total:,} weights{part}"
+
+
 def count_macs(model: FCN, height: int, width: int) -> int:
     """Multiply-accumulates of one image's forward pass: of all convolutions and the upsampling.
 

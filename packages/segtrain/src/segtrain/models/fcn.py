@@ -5,6 +5,7 @@ original pads the image by 100 pixels and crops; that doubles the trunk's work.
 """
 
 from collections import OrderedDict
+from typing import Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from segtrain.models.layers import ACTIVATIONS, Upsample, fill, norm_layer, scal
 from segtrain.models.vgg import CHANNELS, make_trunk
 
 STRIDE = 32  # of pool5
+# what each word of `--freeze` keeps as it is
+FROZEN = {"none": (), "trunk": ("features",), "head": ("features", "head")}
 HIDDEN = 4096  # channels of fc6 and fc7
 SCALES = {"32s": 32, "16s": 16, "8s": 8}
 
@@ -66,6 +69,7 @@ class FCN(nn.Module):
         skip_init: str = "zero",
     ) -> None:
         super().__init__()
+        self.frozen: tuple[str, ...] = ()
         self.variant = variant
         self.trunk = trunk
         self.kind_of_head = head
@@ -97,6 +101,30 @@ class FCN(nn.Module):
                 elif name.startswith("score_"):
                     rule = score_init if name == "score_fr" else skip_init
                 fill(module, rule)
+
+    def freeze(self, part: str) -> None:
+        """Keep a part of the net as it is while the rest is trained.
+
+        Its weights get no gradient and its batch norms keep, and use, the statistics that they
+        have; dropout goes on.
+
+        Args:
+            part: `none`, `trunk`: VGG's layers, or `head`: these and fc6 and fc7, so that only the
+                score layers and a learned upsampling learn.
+        """
+        self.frozen = FROZEN[part]
+        for name in self.frozen:
+            self.get_submodule(name).requires_grad_(requires_grad=False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Change between training and evaluation; batch norms that are frozen only evaluate."""
+        super().train(mode)
+        for name in self.frozen:
+            for module in self.get_submodule(name).modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
+                    module.eval()
+        return self
 
     def forward(self, image: Tensor) -> Tensor:
         """Score every pixel.

@@ -13,6 +13,7 @@ Upsampling = Literal["fixed", "learned"]
 Norm = Literal["none", "batch", "group"]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "sigmoid"]
 ScoreActivation = Literal["none", "relu", "leaky_relu", "elu", "gelu", "sigmoid"]
+Freeze = Literal["none", "trunk", "head"]
 PreprocessingName = Literal["torchvision", "caffe"]
 Start = Literal["he", "zero"]
 
@@ -133,6 +134,15 @@ class ModelOptions:
             "Start from the net of another run (folder or checkpoint) of the same or a coarser "
             "variant: 32s, then 16s, then 8s. The options of its net are taken over; classes are "
             "found by name.",
+        ),
+    )
+
+    freeze: Freeze = field(
+        default="none",
+        metadata=about(
+            "Model",
+            "What keeps the weights that it starts with: trunk (VGG's layers and their norms) or "
+            "head (these and fc6 and fc7: only score layers learn).",
         ),
     )
 
