@@ -1,5 +1,6 @@
 """Tests of segtrain.transforms."""
 
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from segtrain.options.data import Fit
 from segtrain.transforms import Augmentation, Box, apply, cut_image, cut_mask, nearest
 
 sides = st.integers(1, 40)
@@ -15,10 +17,11 @@ sides = st.integers(1, 40)
 @st.composite
 def boxes(draw: st.DrawFn) -> Box:
     """Boxes that overlap the scaled sample by at least a pixel."""
-    width, height, crop = draw(sides), draw(sides), draw(st.integers(1, 30))
-    left = draw(st.integers(1 - crop, width - 1))
-    top = draw(st.integers(1 - crop, height - 1))
-    return Box(width, height, left, top, crop, draw(st.booleans()))
+    width, height = draw(sides), draw(sides)
+    cut_width, cut_height = draw(st.integers(1, 30)), draw(st.integers(1, 30))
+    left = draw(st.integers(1 - cut_width, width - 1))
+    top = draw(st.integers(1 - cut_height, height - 1))
+    return Box(width, height, left, top, cut_width, cut_height, draw(st.booleans()))
 
 
 def source_pixel(i: int, n_src: int, n_dst: int) -> int:
@@ -39,9 +42,9 @@ def test_nearest_takes_the_pixel_that_holds_the_centre(n_src: int, n_dst: int) -
 def test_masks_follow_the_definition_pixel_by_pixel(box: Box, h: int, w: int, seed: int) -> None:
     """Each target pixel is the mask's nearest in the scaled sample, 255 outside, flipped last."""
     mask = np.random.default_rng(seed).integers(0, 255, (h, w)).astype(np.uint8)
-    expected = np.full((box.crop, box.crop), 255, np.uint8)
-    for y in range(box.crop):
-        for x in range(box.crop):
+    expected = np.full((box.cut_height, box.cut_width), 255, np.uint8)
+    for y in range(box.cut_height):
+        for x in range(box.cut_width):
             row, column = box.top + y, box.left + x
             if 0 <= row < box.height and 0 <= column < box.width:
                 at = source_pixel(row, h, box.height), source_pixel(column, w, box.width)
@@ -62,7 +65,7 @@ def test_images_are_a_crop_of_the_whole_resized_image(box: Box, h: int, w: int, 
     padded = np.zeros((box.height + 60, box.width + 60, 3), np.uint8)
     padded[30:-30, 30:-30] = whole
     top, left = box.top + 30, box.left + 30
-    expected = padded[top : top + box.crop, left : left + box.crop]
+    expected = padded[top : top + box.cut_height, left : left + box.cut_width]
     difference = np.abs(cut_image(image, box).astype(int) - expected)
     assert difference.max() <= 2  # Pillow rounds after each axis
 
@@ -72,7 +75,7 @@ def test_images_are_a_crop_of_the_whole_resized_image(box: Box, h: int, w: int, 
 def test_image_and_mask_see_the_same_box(scaled: int, crop: int, left: int) -> None:
     """On a ramp whose grey is its column, image and mask agree to a grey away from the borders."""
     ramp = np.tile(np.arange(120, dtype=np.uint8), (8, 1))
-    box = Box(scaled, 8, min(left, scaled - 1), 0, crop, False)
+    box = Box(scaled, 8, min(left, scaled - 1), 0, crop, crop, False)
     pixels, target = apply(Image.fromarray(ramp).convert("RGB"), ramp, box)
     inside = (target[0] > 4) & (target[0] < 115)
     difference = pixels[0, :, 0].astype(int) - target[0]
@@ -85,8 +88,7 @@ def test_flip_mirrors_what_was_cut(box: Box, h: int, w: int) -> None:
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (h, w, 3)).astype(np.uint8))
     mask = rng.integers(0, 9, (h, w)).astype(np.uint8)
-    plain = Box(box.width, box.height, box.left, box.top, box.crop, flip=False)
-    mirrored = Box(box.width, box.height, box.left, box.top, box.crop, flip=True)
+    plain, mirrored = (dataclasses.replace(box, flip=flip) for flip in (False, True))
     for a, b in zip(apply(image, mask, plain), apply(image, mask, mirrored), strict=True):
         np.testing.assert_array_equal(a[:, ::-1], b)
 
@@ -125,3 +127,68 @@ def test_without_augmentation_the_stored_pixels_pass_unchanged() -> None:
     np.testing.assert_array_equal(image, pixels)
     np.testing.assert_array_equal(target, cut_mask(mask, box))
     np.testing.assert_array_equal(target, mask)
+
+
+fits = st.sampled_from(["crop", "squash", "native"])
+
+
+@given(sides, sides, fits, st.integers(0, 20), st.integers(0, 99))
+def test_every_fit_cuts_what_it_says(w: int, h: int, fit: Fit, jitter: int, n: int) -> None:
+    """squash takes the whole image as a square, native at its size; jitter moves the cut."""
+    box = Augmentation(20, fit=fit, jitter=jitter).draw((w, h), 5, 1, n)
+    still = Augmentation(20, fit=fit).draw((w, h), 5, 1, n)
+    size = {"squash": (20, 20), "native": (w, h)}.get(fit, (still.width, still.height))
+    assert (box.width, box.height) == (still.width, still.height) == size
+    assert (box.cut_width, box.cut_height) == ((w, h) if fit == "native" else (20, 20))
+    if fit != "crop":
+        assert (still.left, still.top) == (0, 0)
+    assert abs(box.left - still.left) <= jitter
+    assert abs(box.top - still.top) <= jitter
+    assert box.flip == still.flip
+    assert -box.cut_width < box.left < box.width  # at least a pixel is seen
+    assert -box.cut_height < box.top < box.height
+
+
+def test_jitter_fills_its_range() -> None:
+    """Over many samples each shift from -32 to 32 is drawn, along either axis apart."""
+    augmentation = Augmentation(10, fit="native", jitter=32)
+    shifts = [augmentation.draw((500, 400), 0, 0, n) for n in range(3000)]
+    assert {box.left for box in shifts} == {box.top for box in shifts} == set(range(-32, 33))
+    assert abs(np.corrcoef([b.left for b in shifts], [b.top for b in shifts])[0, 1]) < 0.06
+
+
+@given(sides, sides, fits, st.integers(0, 12), st.integers(0, 99))
+@settings(max_examples=60)
+def test_no_fit_invents_an_id(w: int, h: int, fit: Fit, jitter: int, n: int) -> None:
+    """Whatever is cut, every id of the target is one of the mask's, or void."""
+    mask = np.random.default_rng(n).integers(0, 9, (h, w)).astype(np.uint8)
+    augmentation = Augmentation(16, fit=fit, jitter=jitter, kept=0.7)
+    pixels, target = augmentation.cut(Image.new("RGB", (w, h)), mask, 3, 0, n)
+    assert set(np.unique(target)) <= {*np.unique(mask).tolist(), 255}
+    assert pixels.shape[:2] == target.shape
+
+
+def test_native_samples_pass_unchanged() -> None:
+    """At their own size, unflipped, image and mask are those stored, byte for byte."""
+    rng = np.random.default_rng(3)
+    stored = rng.integers(0, 256, (30, 41, 3)).astype(np.uint8)
+    mask = rng.integers(0, 20, (30, 41)).astype(np.uint8)
+    augmentation = Augmentation(320, flip=False, fit="native")
+    pixels, target = augmentation.cut(Image.fromarray(stored), mask, 0, 0, 0)
+    np.testing.assert_array_equal(pixels, stored)
+    np.testing.assert_array_equal(target, mask)
+
+
+def test_sampling_leaves_out_pixels_and_moves_none() -> None:
+    """About the share is kept, each pixel apart; others are void, and the box is the same one."""
+    mask = np.zeros((300, 300), np.uint8)
+    image = Image.new("RGB", (300, 300))
+    whole, part = (Augmentation(300, 1, 1, kept=kept) for kept in (1.0, 0.3))
+    targets = [part.cut(image, mask, 0, epoch, 0)[1] for epoch in (0, 0, 1)]
+    np.testing.assert_array_equal(targets[0], targets[1])
+    kept = [target == 0 for target in targets]
+    assert abs(kept[0].mean() - 0.3) < 0.01
+    assert abs((kept[0] & kept[2]).mean() - 0.09) < 0.01  # another epoch draws anew
+    assert abs((kept[0][:, 1:] & kept[0][:, :-1]).mean() - 0.09) < 0.01  # neighbours apart
+    assert set(np.unique(targets[0])) == {0, 255}
+    assert part.draw((300, 300), 0, 0, 0) == whole.draw((300, 300), 0, 0, 0)

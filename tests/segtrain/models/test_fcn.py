@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from segtrain.config import TrainConfig
+from segtrain.loss import pixel_loss
 from segtrain.models import build
 from segtrain.models.fcn import FCN
 from segtrain.models.vgg import DEPTHS
-from segtrain.optimizer import make_optimizer, pixel_loss, set_learning_rate
+from segtrain.optimizer import make_optimizer, set_learning_rate
 
 THIN = 0.06
 VARIANTS = ["32s", "16s", "8s"]

@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segtrain.errors import SampleError, ShardsError
-from segtrain.manifests import IGNORE_INDEX
 from segtrain.sampler import Draw, SampleOrder
 from segtrain.samples import load
 from segtrain.sampleset import SampleSet
-from segtrain.transforms import Augmentation, apply
+from segtrain.transforms import Augmentation
 
 PREFETCH = 4  # batches that each worker prepares ahead
 GRACE = 30  # seconds that a worker serves after SIGTERM
@@ -52,7 +52,7 @@ class BatchDataset(Dataset[Batch | Failure]):
         samples: The training samples.
         order: Their order.
         augmentation: How boxes are drawn.
-        size: Samples per global batch.
+        size: Samples per global batch; 1 where their sizes differ (`native`).
         rank: Whose part to make, 0..world - 1.
         world: Ranks, at most `size`.
     """
@@ -81,22 +81,16 @@ class BatchDataset(Dataset[Batch | Failure]):
         Raises:
             SampleError: If one of its samples cannot be read.
         """
-        crop = self.augmentation.crop
         draws = self.order.batch(k, self.size)[self.part]
-        image = np.zeros((len(draws), crop, crop, 3), np.uint8)
-        target = np.full((len(draws), crop, crop), IGNORE_INDEX, np.uint8)
-        keys = []
-        for i, draw in enumerate(draws):
-            image[i], target[i], key = self.cut(draw)
-            keys.append(key)
-        nchw = torch.from_numpy(image).permute(0, 3, 1, 2)  # (N, 3, H, W)
-        return Batch(nchw, torch.from_numpy(target), keys)
+        pixels, targets, keys = zip(*map(self.cut, draws), strict=True)
+        nchw = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        return Batch(nchw, torch.from_numpy(np.stack(targets)), list(keys))
 
-    def cut(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, str]:
+    def cut(self, draw: Draw) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
         """Load one sample and cut its box: `(H, W, 3)`, `(H, W)` and the key."""
         key, image, mask = load(self.samples, draw.sample)
-        box = self.augmentation.draw(image.size, self.order.seed, draw.epoch, draw.sample)
-        return *apply(image, mask, box), key
+        cut = self.augmentation.cut(image, mask, self.order.seed, draw.epoch, draw.sample)
+        return *cut, key
 
 
 def start_worker(_: int) -> None:

@@ -32,9 +32,11 @@ class Checkpoint:
         synthetic: Whether it was trained on generated data.
         step: Optimiser steps taken.
         batches: Global batches taken from the stream: the sample position.
-        model: The net's state dict.
+        model: The net's state dict; in `best.pt` the averaged weights where a run keeps them.
+        average: The averaged weights; None in `best.pt` and where a run keeps none.
         optimizer: The optimiser's state dict; None in `best.pt`.
         rng: States of torch's random numbers, by device type; None in `best.pt`.
+        class_weights: Weights of the classes in the loss; None where all are 1.
         meter: Sums of the interval that was under way.
         due: Whether the log line and validation of `step` are still to be made.
         best: `{"step", "dataset", "images", "mean_iou"}` of the best validation; None before one.
@@ -53,8 +55,10 @@ class Checkpoint:
     step: int
     batches: int
     model: dict[str, torch.Tensor]
+    average: dict[str, torch.Tensor] | None = None
     optimizer: dict[str, Any] | None = None
     rng: dict[str, torch.Tensor] | None = None
+    class_weights: list[float] | None = None
     meter: dict[str, float] = field(default_factory=dict)
     due: bool = False
     best: dict[str, Any] | None = None
@@ -67,6 +71,11 @@ class Checkpoint:
     def class_infos(self) -> tuple[ClassInfo, ...]:
         """The classes as the rest of the program has them."""
         return tuple(ClassInfo(c["name"], tuple(c["color"])) for c in self.classes)
+
+    @property
+    def judged(self) -> dict[str, torch.Tensor]:
+        """The state dict that is judged and predicts: the averaged weights where there are any."""
+        return self.model if self.average is None else self.average
 
     @property
     def train_config(self) -> TrainConfig:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from segtrain import __version__, cli_index, terminal
-from segtrain.command_options import JsonOption, give_options, given_options
+from segtrain import __version__, cli_index, recipes_command, terminal
+from segtrain.command_options import CONFIG_FILE, JsonOption, give_options, given_options
 from segtrain.doctor.command import register_doctor
 from segtrain.errors import InterruptedRunError, SegtrainError
 from segtrain.options.training import Device
@@ -56,14 +56,14 @@ def common(
     """Options of all commands."""
 
 
-def run(context: typer.Context, resume: bool, **options: object) -> None:
+def run(context: typer.Context, config_file: Path | None, resume: bool, **options: object) -> None:
     """Train an FCN.
 
     Its folder then holds [bold]config.json[/], [bold]log.jsonl[/] (a JSON object per line),
     [bold]last.pt[/] (to resume from), [bold]best.pt[/] (best validation), [bold]step-N.pt[/] (kept
     on the way) and [bold]pictures/[/].
     """
-    given = given_options(context, options)
+    given = given_options(context, options, config_file)
     from segtrain import session
     from segtrain.summary import print_outcome
 
@@ -83,7 +83,10 @@ def register_run() -> None:
         ),
     ]
     extra = [
-        inspect.Parameter("resume", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=shown)
+        CONFIG_FILE,
+        inspect.Parameter(
+            "resume", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=shown
+        ),
     ]
     give_options(run, extra)
     app.command(
@@ -304,6 +307,9 @@ def predict(
         failed = failed or bool(error)
     if failed:
         raise typer.Exit(1)
+
+
+app.command(epilog=recipes_command.EPILOG)(recipes_command.recipes)
 
 
 def main() -> None:

@@ -17,6 +17,24 @@ JsonOption = Annotated[
 ]
 
 
+# beside the fields: a file that gives some of them
+CONFIG_FILE = inspect.Parameter(
+    "config_file",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE.toml",
+            help="Options from a file, one a line, such as lr = 0.05; the command line wins over "
+            "it, and it over the recipe.",
+            rich_help_panel="Training",
+        ),
+    ],
+)
+
+
 def config_parameters() -> list[inspect.Parameter]:
     """The fields of `TrainConfig` as options: same names, defaults, help and panels."""
     hints = typing.get_type_hints(TrainConfig)
@@ -42,13 +60,27 @@ def config_parameters() -> list[inspect.Parameter]:
     return parameters
 
 
-def given_options(context: typer.Context, options: dict[str, object]) -> dict[str, object]:
-    """The options that somebody gave, without those that have their defaults."""
-    return {
+def given_options(
+    context: typer.Context, options: dict[str, object], file: Path | None = None
+) -> dict[str, object]:
+    """The options that somebody gave, without those that have their defaults.
+
+    Args:
+        context: Of the command.
+        options: All options by field.
+        file: A TOML file with options; those of the command line win over it.
+
+    Raises:
+        UsageError: If the file does not fit.
+    """
+    from segtrain.toml_files import read_toml
+
+    given = {
         name: value
         for name, value in options.items()
         if getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"
     }
+    return (read_toml(file) if file else {}) | given
 
 
 def give_options(command: Callable[..., None], extra: list[inspect.Parameter]) -> None:

@@ -11,7 +11,7 @@ from segtrain.errors import UsageError
 from segtrain.mixture import parse_mix
 from segtrain.options.data import DataOptions
 from segtrain.options.fields import check_bounds, flag
-from segtrain.options.model import ModelOptions
+from segtrain.options.model import ModelOptions, Norm
 from segtrain.options.output import OutputOptions
 from segtrain.options.running import RunningOptions
 from segtrain.options.training import TrainingOptions
@@ -62,12 +62,52 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
         object.__setattr__(self, "shards", plain_places(self.shards))
         for known_field in dataclasses.fields(self):
             check_bounds(known_field, getattr(self, known_field.name))
-        if self.scale_min > self.scale_max:
-            raise UsageError(f"--scale-min {self.scale_min} is above --scale-max {self.scale_max}")
         if self.mix is not None:
             parse_mix(self.mix)
+        self.check_data()
         self.check_model()
         self.check_parts()
+        self.check_training()
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """Smallest and largest random scale, the defaults filled in."""
+        cropped = self.fit == "crop"
+        low = (0.5 if cropped else 1.0) if self.scale_min is None else self.scale_min
+        high = (2.0 if cropped else 1.0) if self.scale_max is None else self.scale_max
+        return low, high
+
+    def check_data(self) -> None:
+        """Refuse options of the cut that cannot be meant together.
+
+        Raises:
+            UsageError: With the options and the way on.
+        """
+        low, high = self.scales
+        if self.fit != "crop" and (low, high) != (1, 1):
+            raise UsageError(
+                f"--fit {self.fit} takes whole images at one scale: leave out --scale-min and "
+                "--scale-max, or use --fit crop"
+            )
+        if low > high:
+            raise UsageError(f"--scale-min {low} is above --scale-max {high}")
+        if self.fit == "native" and self.batch != 1:
+            raise UsageError(
+                f"--fit native takes one image a step, for their sizes differ, not --batch "
+                f"{self.batch}; use --batch 1 (with a higher --momentum), or --fit crop or squash"
+            )
+
+    def check_training(self) -> None:
+        """Refuse options of training that cannot be meant together.
+
+        Raises:
+            UsageError: With the options and the way on.
+        """
+        if self.loss_reduction == "sum" and self.lr is None:
+            raise UsageError(
+                "--loss-reduction sum needs its own --lr: that of the mean loss divided by the "
+                "pixels of a step; the papers' is 1e-10 for one image of 500x375"
+            )
 
     def check_parts(self) -> None:
         """Refuse a batch that cannot be cut as it is asked for.
@@ -105,6 +145,11 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
                 f"--skip-scales {self.skip_scales} with --variant 32s scales nothing: 32s has no "
                 "skips; leave it out, or use 16s or 8s"
             )
+        if self.norm == "batch" and self.fit == "native":
+            raise UsageError(
+                "--norm batch with --fit native would take its statistics from a single image; "
+                "use --norm group or none"
+            )
         if self.init is not None and self.weights != "none":
             raise UsageError("--init and --weights both say where the net starts; give one of them")
         if self.freeze != "none" and self.init is None and self.weights == "none":
@@ -120,11 +165,15 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
 
     def resolved(self) -> Self:
         """The same with every None that depends on other options filled in."""
-        norm = self.norm or ("batch" if self.weights == "none" else "none")
+        alone: Norm = "group" if self.fit == "native" else "batch"  # from scratch
+        norm = self.norm or (alone if self.weights == "none" else "none")
+        fast = self.optimizer == "sgd" and norm != "none"
         return dataclasses.replace(
             self,
             norm=norm,
-            lr=self.lr or (0.001 if norm == "none" else 0.05),
+            scale_min=self.scales[0],
+            scale_max=self.scales[1],
+            lr=self.lr or (0.05 if fast else 0.001),
             warmup=min(1000, self.steps // 20) if self.warmup is None else self.warmup,
             out=self.out or Path("runs") / f"fcn{self.variant}",
         )

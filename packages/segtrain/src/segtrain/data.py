@@ -7,6 +7,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from segtrain.checkpoint import Checkpoint
+from segtrain.class_weights import class_weights
 from segtrain.config import TrainConfig
 from segtrain.errors import ShardsError, UsageError
 from segtrain.mixed_order import MixedOrder
@@ -14,6 +16,7 @@ from segtrain.mixture import parse_mix
 from segtrain.sampler import Order, SampleOrder
 from segtrain.sampleset import SampleSet, counted_pixels, join
 from segtrain.shards import Shards, open_shards
+from segtrain.transforms import Augmentation
 from segtrain.validation import ValidationSet, validation_sets
 
 
@@ -29,6 +32,7 @@ class Data:
         val_sets: Validation sets, the primary first.
         pixels: float64 `(C + 2,)`: mask pixels of class 0..C and of 255 as they are drawn, up to a
             factor; None where nobody has counted them.
+        class_weights: Weights of the classes in the loss; None where all are 1.
     """
 
     config: TrainConfig
@@ -37,6 +41,20 @@ class Data:
     order: SampleOrder
     val_sets: list[ValidationSet]
     pixels: NDArray[np.float64] | None
+    class_weights: list[float] | None
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How training samples are cut."""
+        config = self.config
+        return Augmentation(
+            config.crop,
+            *config.scales,
+            flip=config.flip,
+            fit=config.fit,
+            jitter=config.jitter,
+            kept=config.loss_sampling,
+        )
 
     def lines(self) -> list[str]:
         """What is trained on and what is validated on, in words."""
@@ -64,12 +82,17 @@ class Data:
         return ", ".join(f"{name} {100 * share:.3g} %" for name, share in shares)
 
 
-def open_data(config: TrainConfig) -> Data:
+def open_data(config: TrainConfig, saved: Checkpoint | None = None) -> Data:
     """Open the shards and check everything that can be checked without decoding an image.
+
+    Args:
+        config: The run's configuration, resolved.
+        saved: The checkpoint to go on from; its class weights are kept.
 
     Raises:
         ShardsError: If they are missing or damaged, hold no such split, or an image stands in both
             the training and the validation split.
+        UsageError: If a file of class weights does not fit.
     """
     shards = open_shards(config.shards)
     mix = chosen_mix(shards, config)
@@ -79,7 +102,12 @@ def open_data(config: TrainConfig) -> Data:
     val_sets = open_val_sets(shards, config) if config.val_every else []
     refuse_leaks(train, val_sets, config)
     order = training_order(sets, config.seed, mix)
-    return Data(config, shards, train, order, val_sets, drawn_pixels(sets, order))
+    pixels = drawn_pixels(sets, order)
+    if saved is not None:
+        weights = saved.class_weights
+    else:
+        weights = class_weights(config.class_weights, train, sample_shares(sets, order), pixels)
+    return Data(config, shards, train, order, val_sets, pixels, weights)
 
 
 def chosen_mix(shards: Shards, config: TrainConfig) -> dict[str, Fraction] | None:
@@ -159,6 +187,14 @@ def refuse_leaks(train: SampleSet, val_sets: Sequence[ValidationSet], config: Tr
                 f"{both[0].decode()} first; a validation on training images says nothing: "
                 "name two splits that share none, such as a hold-out's NAME-train and NAME-val"
             )
+
+
+def sample_shares(sets: Sequence[SampleSet], order: SampleOrder) -> list[float] | None:
+    """How often each sample is drawn, up to a factor, `(N,)`; None where all are alike."""
+    if not isinstance(order, MixedOrder):
+        return None
+    pairs = zip(sets, order.shares, strict=True)
+    return [share / len(samples) for samples, share in pairs for _ in range(len(samples))]
 
 
 def drawn_pixels(sets: Sequence[SampleSet], order: SampleOrder) -> NDArray[np.float64] | None:

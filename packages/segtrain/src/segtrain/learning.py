@@ -1,16 +1,18 @@
 """Learning from one global batch: forward, loss, backward, update."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
+from segtrain.averaging import WeightAverage
 from segtrain.batches import Batch
 from segtrain.config import known
 from segtrain.devices import autocast
+from segtrain.loss import Criterion
 from segtrain.metrics import confusion
-from segtrain.optimizer import pixel_loss, set_learning_rate, valid_pixels
+from segtrain.optimizer import set_learning_rate
 from segtrain.predictor import Predictor
 
 
@@ -19,9 +21,10 @@ class Learnt:
     """What one global batch gave, on the device and without gradient.
 
     Attributes:
-        loss: float32 scalar in nats: the sum over the batch's valid pixels by their number; 0
+        loss: float32 scalar in nats: the sum over the batch's valid pixels by their weight; 0
             where none is valid.
-        valid: int64 scalar: the number of valid pixels.
+        valid: int64 scalar, the number of valid pixels; float32, the sum of their weights, where
+            classes weigh differently.
         confmat: int64 `(C, C)` of the predictions before the update, rows targets; None where it
             was not asked for.
         grad_norm: float32 scalar: Euclidean norm of the gradient before it was clipped; None where
@@ -46,12 +49,23 @@ class Learner:
         optimizer: The optimiser of its weights.
         accumulate: Parts of each batch that are computed one after the other, at most its images.
         clip: Largest Euclidean norm of a step's gradient; None clips nothing.
+        criterion: What it minimises.
+        average: The running average of its weights, None where none is kept.
     """
 
     predictor: Predictor
     optimizer: torch.optim.Optimizer
     accumulate: int = 1
     clip: float | None = None
+    criterion: Criterion = field(default_factory=Criterion)
+    average: WeightAverage | None = None
+
+    @property
+    def judged(self) -> Predictor:
+        """The net as it is judged and kept: the average of its weights where there is one."""
+        if self.average is None:
+            return self.predictor
+        return replace(self.predictor, model=self.average.model)
 
     @property
     def device(self) -> torch.device:
@@ -61,15 +75,15 @@ class Learner:
     def gradients(self, batch: Batch, *, judge: bool = False) -> Learnt:
         """Replace the gradients of all weights by those of one global batch.
 
-        The loss is the sum over the valid pixels of the whole batch by their number, however it is
-        cut: the pixels are counted first, then each part's sum is divided by that number.
+        The loss is the sum over the valid pixels of the whole batch by their weight, however it is
+        cut: the pixels are weighed first, then each part's sum is divided by that.
 
         Args:
             batch: The batch, anywhere.
             judge: Whether to count its confusion matrix and measure its gradient, too.
         """
         target = batch.target.to(self.device, non_blocking=True)  # (N, H, W)
-        valid = valid_pixels(target)
+        valid = self.criterion.weight(target)
         self.optimizer.zero_grad(set_to_none=True)
         parts = [self.learn_part(*part, valid, judge=judge) for part in self.parts(batch, target)]
         losses, matrices = zip(*parts, strict=True)
@@ -95,7 +109,7 @@ class Learner:
         Args:
             image: uint8 `(N, 3, H, W)` on the device.
             target: uint8 `(N, H, W)` on the device.
-            valid: int64 scalar: valid pixels of the whole batch.
+            valid: scalar: weight of the valid pixels of the whole batch.
             judge: Whether to count its confusion matrix, too.
 
         Returns:
@@ -103,13 +117,13 @@ class Learner:
         """
         with autocast(self.device):
             logits = self.predictor.model(self.predictor.preprocessing.normalise(image))
-        loss_sum, _ = pixel_loss(logits, target)
-        loss = loss_sum / valid.clamp(min=1)  # 0, with gradient 0, where no pixel is valid
-        torch.autograd.backward(loss)
+        total = self.criterion.total(logits, target)
+        torch.autograd.backward(self.criterion.objective(total, valid))
+        loss = self.criterion.mean(total.detach(), valid)
         if not judge:
-            return loss.detach(), target.new_empty(0)
+            return loss, target.new_empty(0)
         seen = logits.detach()
-        return loss.detach(), confusion(seen.argmax(1), target, seen.shape[1])
+        return loss, confusion(seen.argmax(1), target, seen.shape[1])
 
     def clip_gradient(self, *, judge: bool) -> Tensor | None:
         """Shorten the gradient where it is too long; its norm before, if it was measured."""
@@ -122,10 +136,12 @@ class Learner:
         return norm
 
     def update(self, rate: float) -> None:
-        """Move the weights along their gradients.
+        """Move the weights along their gradients, and their average after them.
 
         Args:
             rate: The learning rate; each group of weights has its own factor on it.
         """
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.predictor.model)

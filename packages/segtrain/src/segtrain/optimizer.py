@@ -1,39 +1,13 @@
-"""The loss, the optimiser and its learning rate (Long et al., section 4.3; Caffe's recipe)."""
+"""The optimiser and its groups of weights (Long et al., CVPR 2015, section 4.3)."""
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from segtrain.config import TrainConfig, known
-from segtrain.manifests import IGNORE_INDEX
+from segtrain.config import TrainConfig
 
 NORMS = (nn.BatchNorm2d, nn.GroupNorm)
-
-
-def valid_pixels(target: Tensor) -> Tensor:
-    """How many pixels of a target are not void: int64 scalar; it needs no net."""
-    return (target != IGNORE_INDEX).sum()
-
-
-def pixel_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of the cross entropy over valid pixels, and their number.
-
-    Sum and number stay apart so that the loss of a global batch is one sum over one number, however
-    the batch was divided: a mean of means is wrong where the share of void differs.
-
-    Args:
-        logits: `(N, C, H, W)`.
-        target: uint8 `(N, H, W)`, 255 = ignore.
-
-    Returns:
-        float32 scalar in nats (0 where no pixel is valid), int64 scalar.
-    """
-    rows = logits.permute(0, 2, 3, 1).flatten(0, 2).float()  # (N * H * W, C); a view of NHWC
-    ids = target.flatten().long()  # (N * H * W)
-    loss = F.cross_entropy(rows, ids, ignore_index=IGNORE_INDEX, reduction="sum")
-    return loss, valid_pixels(target)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -61,20 +35,18 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     return [group for group in groups if group["params"]]
 
 
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.SGD:
-    """SGD with momentum over `parameter_groups`; its rate is set before each step."""
-    groups = parameter_groups(model, config.weight_decay)
-    return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum)
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser over `parameter_groups`; its rate is set before each step.
 
-
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """The rate of step `step` (0 is the first): a linear warm-up under a polynomial decay.
-
-    `lr * min(1, (step + 1) / warmup) * (1 - step / steps) ** power`
+    `adamw` decays the weights apart from the gradient (Loshchilov and Hutter, arXiv:1711.05101);
+    `sgd` and `rmsprop` add the decay to the gradient.
     """
-    rise = min(1.0, (step + 1) / max(1, known(config.warmup)))
-    decay: float = (1 - step / config.steps) ** config.power
-    return known(config.lr) * rise * decay
+    groups = parameter_groups(model, config.weight_decay)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=0.0, betas=(config.momentum, 0.999))
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=0.0, alpha=0.9, momentum=config.momentum)
+    return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -192,7 +192,7 @@ def load_predictor(
     """
     where = choose_device(device)
     model = build(checkpoint.train_config, len(checkpoint.classes))
-    load_state(model, checkpoint.model, path)
+    load_state(model, checkpoint.judged, path)
     preprocessing = Preprocessing.from_fingerprint(checkpoint.preprocessing)
     ready = model.to(where).to(memory_format=torch.channels_last).eval()
     return Predictor(ready, preprocessing, where, checkpoint.class_infos, views or Views())

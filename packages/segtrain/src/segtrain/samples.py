@@ -13,6 +13,8 @@ from segtrain.masks import read_ids
 from segtrain.sampleset import Sample, SampleSet
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # of images in shards that others made
+# what Pillow and we raise on images that are not what they should be
+UNDECODABLE = (OSError, ValueError, SyntaxError, UnidentifiedImageError)
 
 
 class Decoded(NamedTuple):
@@ -54,6 +56,13 @@ def decode_mask(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image)
 
 
+def mask_of(sample: Sample) -> NDArray[np.uint8]:
+    """The ids of a sample's mask: uint8 `(H, W)`."""
+    if sample.layout.foreign:
+        return read_ids(sample.mask, sample.layout)
+    return decode_mask(sample.mask)
+
+
 def decode(sample: Sample, num_classes: int) -> Decoded:
     """Decode one sample and check it.
 
@@ -65,11 +74,8 @@ def decode(sample: Sample, num_classes: int) -> Decoded:
         ValueError: If image and mask differ in size, or the mask holds another id.
         OSError: If one of them cannot be decoded.
     """
-    if sample.layout.foreign:
-        image = decode_image(sample.image, FORMATS)
-        mask = read_ids(sample.mask, sample.layout)
-    else:
-        image, mask = decode_image(sample.image), decode_mask(sample.mask)
+    formats = FORMATS if sample.layout.foreign else ("JPEG",)
+    image, mask = decode_image(sample.image, formats), mask_of(sample)
     if image.size != mask.shape[::-1]:
         raise ValueError(
             f"the image has {image.width}x{image.height} pixels, "
@@ -92,7 +98,25 @@ def load(samples: SampleSet, number: int) -> Decoded:
     sample = samples.read(number)
     try:
         return decode(sample, len(samples.classes))
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
-        shard = samples.place(number)[1]
-        reason = "cannot be decoded" if "BytesIO" in str(error) else str(error)
-        raise SampleError(f"{shard}: {sample.key}: {reason}; {shard.diagnosis()}") from error
+    except UNDECODABLE as error:
+        raise refusal(samples, number, error) from error
+
+
+def load_mask(samples: SampleSet, number: int) -> NDArray[np.uint8]:
+    """Read and decode the mask of sample `number` alone: uint8 `(H, W)`.
+
+    Raises:
+        SampleError: With shard and key, if it cannot be read or is no mask.
+    """
+    sample = samples.read(number)
+    try:
+        return mask_of(sample)
+    except UNDECODABLE as error:
+        raise refusal(samples, number, error) from error
+
+
+def refusal(samples: SampleSet, number: int, error: Exception) -> SampleError:
+    """The user's error for a sample that does not decode."""
+    key, shard = samples.place(number)
+    reason = "cannot be decoded" if "BytesIO" in str(error) else str(error)
+    return SampleError(f"{shard}: {key}: {reason}; {shard.diagnosis()}")

@@ -1,7 +1,7 @@
 """Starting and resuming a run: everything that must be right before the first step."""
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from segtrain import __version__
+from segtrain.averaging import WeightAverage
 from segtrain.batches import Batch, BatchDataset, batches
 from segtrain.checkpoint import (
     Checkpoint,
@@ -28,6 +29,8 @@ from segtrain.interruption import Interruption
 from segtrain.learning import Learner
 from segtrain.log_files import read_lines
 from segtrain.logs import open_log
+from segtrain.loss import Criterion
+from segtrain.manifests import ClassInfo
 from segtrain.models.counts import weight_words
 from segtrain.models.weights import WeightsReport
 from segtrain.optimizer import make_optimizer
@@ -35,6 +38,7 @@ from segtrain.options.fields import flag
 from segtrain.pace import Plan
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
+from segtrain.recipes import configure, words_of_differences
 from segtrain.runs import RunFolder
 from segtrain.starts import initial_predictor, make_predictor
 from segtrain.summary import Outcome, print_outcome
@@ -42,7 +46,6 @@ from segtrain.terminal import print_note
 from segtrain.train import Meter, Trainer
 from segtrain.training_display import TrainDisplay, training_display
 from segtrain.training_view import View
-from segtrain.transforms import Augmentation
 from segtrain.validation import floors
 
 MOST_WORKERS = 16
@@ -55,7 +58,7 @@ def new_config(given: Mapping[str, Any]) -> tuple[TrainConfig, Checkpoint | None
         UsageError: If options are out of range or cannot be meant together.
         CheckpointError: If `--init` names none.
     """
-    config = TrainConfig(**given)
+    config = configure(given)
     if config.init is None:
         return config.resolved(), None
     origin = load_checkpoint(find_checkpoint(config.init))
@@ -70,17 +73,25 @@ def make_trainer(
     return Trainer(
         config=config,
         folder=RunFolder(known(config.out)),
-        learner=Learner(
-            replace(predictor, model=model),
-            make_optimizer(model, config),
-            config.accumulate,
-            config.clip,
-        ),
+        learner=make_learner(config, replace(predictor, model=model), data),
         val_sets=data.val_sets,
         identity=identity(predictor, data),
         floors=floors(len(predictor.classes), data.pixels),
         display=display,
         order=data.order,
+    )
+
+
+def make_learner(config: TrainConfig, predictor: Predictor, data: Data) -> Learner:
+    """What learns: the net with its optimiser, its loss and the average of its weights."""
+    model = predictor.model
+    return Learner(
+        predictor,
+        make_optimizer(model, config),
+        config.accumulate,
+        config.clip,
+        Criterion.of(config.loss_reduction, data.class_weights, predictor.device),
+        WeightAverage(model, config.ema) if config.ema else None,
     )
 
 
@@ -91,6 +102,7 @@ def identity(predictor: Predictor, data: Data) -> dict[str, Any]:
         "preprocessing": predictor.preprocessing.fingerprint(),
         "manifests": data.shards.hashes,
         "synthetic": data.train.synthetic,
+        "class_weights": data.class_weights,
         "commit": source_commit(),
         "versions": {"segtrain": __version__, "torch": str(torch.__version__)},
     }
@@ -144,7 +156,7 @@ def resume(given: Mapping[str, Any]) -> Outcome:
     check_tensorboard(config)
     folder.clean()
     saved = folder.checkpoint()
-    data = open_data(config)
+    data = open_data(config, saved)
     if saved is None:
         return restart(config, folder, data)
     check_resumable(saved, config, data, folder)
@@ -223,7 +235,10 @@ def keep_threads(config: TrainConfig, saved: Checkpoint, given: Mapping[str, Any
 
 def restore(trainer: Trainer, saved: Checkpoint) -> None:
     """Put a trainer where a checkpoint stands."""
-    trainer.learner.optimizer.load_state_dict(known(saved.optimizer))
+    learner = trainer.learner
+    learner.optimizer.load_state_dict(known(saved.optimizer))
+    if learner.average is not None:
+        learner.average.restore(known(saved.average), saved.step)
     trainer.step, trainer.due, trainer.best = saved.step, saved.due, saved.best
     trainer.worked = saved.seconds
     counts = {
@@ -270,7 +285,7 @@ def stream_of(trainer: Trainer, data: Data) -> Generator[Batch, None, None]:
     dataset = BatchDataset(
         data.train,
         data.order,
-        Augmentation(config.crop, config.scale_min, config.scale_max, config.flip),
+        data.augmentation,
         config.batch,
     )
     workers = default_workers(device) if config.workers is None else config.workers
@@ -307,6 +322,22 @@ def default_workers(device: torch.device) -> int:
     return min(MOST_WORKERS, os.cpu_count() or 1) if device.type != "cpu" else 0
 
 
+def recipe_lines(
+    config: TrainConfig, classes: Sequence[ClassInfo], weights: Sequence[float] | None
+) -> Iterator[str]:
+    """What a run is trained by: its recipe and what differs from the default one."""
+    if config.recipe is not None:
+        yield f"recipe: {config.recipe}{words_of_differences(config)}"
+    if config.ema:
+        yield (
+            f"weights: validation, best.pt, eval and predict use their running average, decay "
+            f"{config.ema:g}"
+        )
+    if weights is not None:
+        pairs = zip(classes, weights, strict=True)
+        yield "class weights: " + ", ".join(f"{c.name} {weight:.3g}" for c, weight in pairs)
+
+
 def announce(trainer: Trainer, data: Data, report: WeightsReport | None) -> None:
     """Say what is trained on what, and what the figures must be compared with."""
     config, show = trainer.config, trainer.display.line
@@ -319,5 +350,7 @@ def announce(trainer: Trainer, data: Data, report: WeightsReport | None) -> None
     for line in report.lines() if report else []:
         show(line)
     known = ", ".join(f"{name} {loss:.3f}" for name, loss in trainer.floors.items())
+    for line in recipe_lines(config, trainer.predictor.classes, data.class_weights):
+        show(line)
     show(f"losses of a net that has learnt nothing: {known}")
     show(f"run: {trainer.folder.path}, {config.steps:,} steps of {config.batch} images")

@@ -50,8 +50,10 @@ def print_nets(lines: Sequence[str]) -> None:
         print_line(line)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table whose first column is text and whose others are numbers.
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text: bool = False
+) -> None:
+    """A table whose first column is text and whose others are numbers, or text, too.
 
     A first cell may begin with a colour, `#rrggbb `, drawn as a square on a terminal and left out
     elsewhere.
@@ -69,7 +71,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         return
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left")
+        table.add_column(column, justify="right" if i and not text else "left")
     for name, *numbers in rows:
         colored = Text.assemble(("■ ", name[:7]), name[8:]) if name.startswith("#") else Text(name)
         table.add_row(colored, *numbers)

@@ -25,11 +25,11 @@ from segtrain.interruption import Interruption, StopRequested
 from segtrain.learning import Learner, Learnt
 from segtrain.logs import RunLog
 from segtrain.metrics import scores
-from segtrain.optimizer import learning_rate
 from segtrain.overlays import comparison
 from segtrain.predictor import Predictor
 from segtrain.runs import RunFolder
 from segtrain.sampler import SampleOrder
+from segtrain.schedules import learning_rate
 from segtrain.training_display import TrainDisplay
 from segtrain.validation import Validated, ValidationSet, summary, validate
 
@@ -250,7 +250,7 @@ class Trainer:
                 f"lower --lr than {self.config.lr:g}, a longer --warmup, or a --norm"
             )
         self.meter.loss += loss
-        self.meter.void_steps += int(waiting.valid) == 0
+        self.meter.void_steps += float(waiting.valid) == 0
 
     def is_due(self, step: int) -> bool:
         """Whether a log line belongs to a step."""
@@ -304,7 +304,7 @@ class Trainer:
             stop.check()
 
         found = [
-            validate(self.predictor, chosen, self.config.pictures, progress, full=last)
+            validate(self.learner.judged, chosen, self.config.pictures, progress, full=last)
             for chosen in self.val_sets
         ]
         for validated in found:
@@ -385,12 +385,14 @@ class Trainer:
 
     def checkpoint(self, *, training: bool) -> Checkpoint:
         """The run as it stands; without `training`, only what judging and predicting need."""
+        judged, average = self.learner.judged.model, self.learner.average
         meter = {k: v for k, v in asdict(self.meter).items() if v is not None}
         return Checkpoint(
             config=self.config.plain(),
             step=self.step,
             batches=self.step,
-            model=self.predictor.model.state_dict(),
+            model=(self.predictor.model if training else judged).state_dict(),
+            average=judged.state_dict() if training and average else None,
             optimizer=self.learner.optimizer.state_dict() if training else None,
             rng=rng_state(self.predictor.device) if training else None,
             meter=meter if training else {},

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segtrain.command_options import JsonOption, give_options, given_options
+from segtrain.command_options import CONFIG_FILE, JsonOption, give_options, given_options
 
 STDOUT = Path("-")
 
@@ -45,6 +45,7 @@ def run_doctor(given: Mapping[str, Any], checkpoint: Path | None, json_file: Pat
 
 def doctor(
     context: typer.Context,
+    config_file: Path | None,
     checkpoint: Path | None,
     json_file: Path | None,
     **options: object,
@@ -55,7 +56,7 @@ def doctor(
     is kept or written. Ends with findings (fatal, warnings, notes), each with evidence, cause and
     remedy; the exit code is 1 only if one is fatal.
     """
-    run_doctor(given_options(context, options), checkpoint, json_file)
+    run_doctor(given_options(context, options, config_file), checkpoint, json_file)
 
 
 def register_doctor(app: typer.Typer) -> None:
@@ -71,6 +72,7 @@ def register_doctor(app: typer.Typer) -> None:
     ]
     keyword = inspect.Parameter.KEYWORD_ONLY
     extra = [
+        CONFIG_FILE,
         inspect.Parameter("checkpoint", keyword, default=None, annotation=examined),
         inspect.Parameter("json_file", keyword, default=None, annotation=JsonOption),
     ]

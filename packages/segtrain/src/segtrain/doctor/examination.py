@@ -16,7 +16,6 @@ from segtrain.doctor.patient import Patient
 from segtrain.errors import ShardsError
 from segtrain.learning import Learner
 from segtrain.manifests import IGNORE_INDEX
-from segtrain.transforms import Augmentation
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -117,13 +116,8 @@ class Examination:
 
 def global_batches(patient: Patient) -> BatchDataset:
     """The batches of the patient's run, by number."""
-    config = patient.config
-    return BatchDataset(
-        patient.data.train,
-        patient.data.order,
-        Augmentation(config.crop, config.scale_min, config.scale_max, config.flip),
-        config.batch,
-    )
+    data = patient.data
+    return BatchDataset(data.train, data.order, data.augmentation, patient.config.batch)
 
 
 @contextmanager

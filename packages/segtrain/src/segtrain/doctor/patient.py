@@ -19,19 +19,12 @@ from segtrain.config import TrainConfig
 from segtrain.data import Data, open_data
 from segtrain.learning import Learner
 from segtrain.models.weights import WeightsReport
-from segtrain.optimizer import make_optimizer
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
-from segtrain.session import new_config
+from segtrain.session import make_learner, new_config
 from segtrain.starts import initial_predictor, make_predictor
 
 MakeLearner = Callable[[TrainConfig, Predictor, Data], Learner]
-
-
-def make_learner(config: TrainConfig, predictor: Predictor, data: Data) -> Learner:  # noqa: ARG001
-    """What learns, as a run makes it."""
-    optimizer = make_optimizer(predictor.model, config)
-    return Learner(predictor, optimizer, config.accumulate, config.clip)
 
 
 @dataclass

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from segtrain.doctor.examination import Examination, as_judged
 from segtrain.doctor.layers import branches
 from segtrain.doctor.motion import motion
+from segtrain.loss import pixel_loss
 from segtrain.metrics import confusion, scores
-from segtrain.optimizer import pixel_loss
 
 
 @dataclass(frozen=True)

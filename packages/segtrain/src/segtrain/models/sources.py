@@ -125,7 +125,7 @@ def checkpoint_source(checkpoint: Checkpoint, path: Path) -> Source:
     config = checkpoint.train_config
     return Source(
         words=f"{path}, FCN-{config.variant} at step {checkpoint.step:,}",
-        state=checkpoint.model,
+        state=checkpoint.judged,
         preprocessing=Preprocessing.from_fingerprint(checkpoint.preprocessing),
         classes=tuple(c.name for c in checkpoint.class_infos),
         pool_scales=config.pool_scales if config.variant != "32s" else None,

@@ -1,8 +1,11 @@
 """What is read and how it is cut: a panel of options."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from segtrain.options.fields import about
+
+Fit = Literal["crop", "squash", "native"]
 
 
 @dataclass(frozen=True)
@@ -40,25 +43,50 @@ class DataOptions:
             "are not trained on. By default each image is drawn as often as any other.",
         ),
     )
+    fit: Fit = field(
+        default="crop",
+        metadata=about(
+            "Data",
+            "crop: a random square of the scaled image; squash: the whole image as a square, each "
+            "axis by its own factor; native: the whole image at its stored size, with --batch 1.",
+        ),
+    )
     crop: int = field(
         default=320,
         metadata=about(
             "Data",
-            "Side of the training squares in pixels; memory and time grow with its square.",
+            "Side of the training squares in pixels; memory and time grow with its square. Not "
+            "used by --fit native.",
             min=8,
         ),
     )
-    scale_min: float = field(
-        default=0.5,
+    scale_min: float | None = field(
+        default=None,
         metadata=about(
-            "Data", "Smallest random scale of a training image; 1 keeps the stored size.", above=0
+            "Data",
+            "Smallest random scale of a training image, for --fit crop; 1 keeps the stored size. "
+            "By default 0.5.",
+            above=0,
         ),
     )
-    scale_max: float = field(
-        default=2.0,
-        metadata=about("Data", "Largest random scale. Drawn uniformly in its logarithm.", above=0),
+    scale_max: float | None = field(
+        default=None,
+        metadata=about(
+            "Data",
+            "Largest random scale, drawn uniformly in its logarithm. By default 2.",
+            above=0,
+        ),
     )
     flip: bool = field(default=True, metadata=about("Data", "Mirror half of the training images."))
+    jitter: int = field(
+        default=0,
+        metadata=about(
+            "Data",
+            "Move the cut by up to so many pixels along each axis, also beyond the image's edge; "
+            "the papers tried 32.",
+            min=0,
+        ),
+    )
     workers: int | None = field(
         default=None,
         metadata=about(

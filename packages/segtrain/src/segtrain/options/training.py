@@ -6,38 +6,108 @@ from typing import Literal
 from segtrain.options.fields import about
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+RecipeName = Literal["modern", "light", "heavy", "scratch", "journal"]
+Optimizer = Literal["sgd", "adamw", "rmsprop"]
+Schedule = Literal["poly", "cosine", "constant"]
+Reduction = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """How the weights are learnt; each field's `help` says what it does."""
 
+    recipe: RecipeName | None = field(
+        default=None,
+        metadata=about(
+            "Training",
+            "Values for the options that are not given; `segtrain recipes` lists them. By default "
+            "modern.",
+        ),
+    )
     steps: int = field(
         default=20_000, metadata=about("Training", "Training steps, one batch each.", min=1)
     )
     batch: int = field(default=16, metadata=about("Training", "Images per step.", min=1))
+    optimizer: Optimizer = field(
+        default="sgd",
+        metadata=about(
+            "Training",
+            "sgd with momentum, as in the papers; adamw (decay apart from the gradient); rmsprop.",
+        ),
+    )
     lr: float | None = field(
         default=None,
         metadata=about(
             "Training",
-            "Peak learning rate, on the mean loss per pixel; biases learn at twice the rate. By "
-            "default 0.05 with a norm, 0.001 without.",
+            "Peak learning rate; biases learn at twice the rate. By default 0.05 for sgd with a "
+            "norm, 0.001 for all else; --loss-reduction sum needs its own.",
             above=0,
         ),
     )
-    momentum: float = field(
-        default=0.9, metadata=about("Training", "Momentum of SGD.", min=0, below=1)
-    )
-    weight_decay: float = field(
-        default=5e-4,
+    schedule: Schedule = field(
+        default="poly",
         metadata=about(
-            "Training", "Weight decay of convolutions; biases and norms have none.", min=0
+            "Training",
+            "How the learning rate falls from its peak: poly and cosine reach 0 at the end, "
+            "constant never falls.",
         ),
     )
     power: float = field(
         default=0.9,
+        metadata=about("Training", "Exponent of --schedule poly; 1 is a straight line.", min=0),
+    )
+    momentum: float = field(
+        default=0.9,
         metadata=about(
-            "Training", "Exponent of the polynomial decay of the learning rate to 0.", min=0
+            "Training",
+            "Momentum of sgd and rmsprop; of adamw the decay of the mean gradient.",
+            min=0,
+            below=1,
+        ),
+    )
+    weight_decay: float = field(
+        default=5e-4,
+        metadata=about(
+            "Training",
+            "Weight decay of convolutions; biases and norms have none. It is not divided by the "
+            "pixels: under --loss-reduction sum it weighs that much less.",
+            min=0,
+        ),
+    )
+    loss_reduction: Reduction = field(
+        default="mean",
+        metadata=about(
+            "Training",
+            "mean: the loss is that of the mean valid pixel of a step; sum: of all together, so "
+            "the rate must be smaller by their number. The log shows the mean for both.",
+        ),
+    )
+    class_weights: str = field(
+        default="none",
+        metadata=about(
+            "Training",
+            "Weights of the classes in the loss: none, median-frequency or inverse-log of the "
+            "training pixels, or a JSON file: numbers by class name, or a list.",
+        ),
+    )
+    loss_sampling: float = field(
+        default=1.0,
+        metadata=about(
+            "Training",
+            "Share of the pixels whose loss counts, drawn anew for each image (the papers' patch "
+            "sampling); 1 takes all.",
+            above=0,
+            max=1,
+        ),
+    )
+    ema: float = field(
+        default=0.0,
+        metadata=about(
+            "Training",
+            "Decay of the running average of the weights, which validation, best.pt, eval and "
+            "predict use; 0 keeps none. modern has 0.999.",
+            min=0,
+            below=1,
         ),
     )
     warmup: int | None = field(
