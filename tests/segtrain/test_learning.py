@@ -7,25 +7,25 @@ import torch
 
 from segtrain.batches import Batch
 from segtrain.config import TrainConfig
-from segtrain.learning import Learner
+from segtrain.learning import Learner, make_learner
 from segtrain.manifests import ClassInfo
 from segtrain.metrics import confusion
 from segtrain.models import build
-from segtrain.optimizer import make_optimizer
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
+from segtrain.ranks import Ranks
 
 CLASSES = tuple(ClassInfo(name, (0, 0, 0)) for name in ("background", "a", "b"))
 
 
-def make_learner(**options: object) -> Learner:
+def thin(**options: object) -> Learner:
     """A thin net with its optimiser, all its layers alive."""
-    thin = {"width": 0.06, "crop": 32, "score_init": "he", "skip_init": "he", "norm": "none"}
-    config = TrainConfig(out=Path("x"), **(thin | options)).resolved()
+    values = {"width": 0.06, "crop": 32, "score_init": "he", "skip_init": "he", "norm": "none"}
+    config = TrainConfig(out=Path("x"), **(values | options)).resolved()
     torch.manual_seed(3)
     model = build(config, len(CLASSES)).train()
     predictor = Predictor(model, Preprocessing(), torch.device("cpu"), CLASSES)
-    return Learner(predictor, make_optimizer(model, config), config.accumulate, config.clip)
+    return make_learner(config, predictor, None, Ranks())
 
 
 def make_batch(void: tuple[int, ...] = (0, 300, 1024, 900)) -> Batch:
@@ -40,10 +40,10 @@ def make_batch(void: tuple[int, ...] = (0, 300, 1024, 900)) -> Batch:
 
 def test_gradients_are_those_of_the_mean_over_valid_pixels() -> None:
     """Loss and gradients are torch's mean cross entropy over the pixels that are not void."""
-    learner, batch = make_learner(dropout=0.0), make_batch()
+    learner, batch = thin(dropout=0.0), make_batch()
     learnt = learner.gradients(batch, judge=True)
     found = {n: p.grad for n, p in learner.predictor.model.named_parameters()}
-    model = make_learner(dropout=0.0).predictor.model
+    model = thin(dropout=0.0).predictor.model
     logits = model(Preprocessing().normalise(batch.image))
     loss = torch.nn.functional.cross_entropy(logits, batch.target.long(), ignore_index=255)
     torch.autograd.backward(loss)
@@ -57,7 +57,7 @@ def test_gradients_are_those_of_the_mean_over_valid_pixels() -> None:
 
 def test_looking_at_a_batch_moves_nothing() -> None:
     """Only `update` moves weights; gradients of a second batch replace those of the first."""
-    learner = make_learner(dropout=0.0, momentum=0.0, weight_decay=0.0)
+    learner = thin(dropout=0.0, momentum=0.0, weight_decay=0.0)
     before = [p.detach().clone() for p in learner.predictor.model.parameters()]
     learner.gradients(make_batch((900, 0)))
     learnt = learner.gradients(make_batch())
@@ -74,7 +74,7 @@ def test_looking_at_a_batch_moves_nothing() -> None:
 @pytest.mark.parametrize("norm", ["none", "group"])
 def test_a_batch_of_void_pushes_nothing(norm: str) -> None:
     """Without a valid pixel the loss and every gradient are 0 and finite."""
-    learner = make_learner(norm=norm)
+    learner = thin(norm=norm)
     learnt = learner.gradients(make_batch((1024, 1024)))
     assert (float(learnt.loss), int(learnt.valid)) == (0.0, 0)
     for parameter in learner.predictor.model.parameters():
@@ -89,7 +89,7 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole(norm: str, parts: int
     batch = make_batch((0, 1024, 700, 10))
     found = []
     for count in (1, parts):
-        learner = make_learner(dropout=0.0, norm=norm, accumulate=count)
+        learner = thin(dropout=0.0, norm=norm, accumulate=count)
         learnt = learner.gradients(batch, judge=True)
         found.append((learnt, [p.grad for p in learner.predictor.model.parameters()]))
     (whole, expected), (cut, ours) = found
@@ -106,7 +106,7 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole(norm: str, parts: int
 def test_every_image_lies_in_one_part() -> None:
     """The parts are the batch in its order, and their sizes differ by one at most."""
     batch = make_batch((0,) * 7)
-    parts = list(make_learner(batch=7, accumulate=3).parts(batch, batch.target))
+    parts = list(thin(batch=7, accumulate=3).parts(batch, batch.target))
     assert sorted(len(image) for image, _ in parts) == [2, 2, 3]
     assert torch.equal(torch.cat([image for image, _ in parts]), batch.image)
     assert torch.equal(torch.cat([target for _, target in parts]), batch.target)
@@ -115,7 +115,7 @@ def test_every_image_lies_in_one_part() -> None:
 @pytest.mark.parametrize("clip", [0.01, 20.0, 1e4])
 def test_a_long_gradient_is_shortened(clip: float) -> None:
     """Clipped to a norm, the gradient keeps its direction; its norm before is reported."""
-    free, bound = make_learner(dropout=0.0), make_learner(dropout=0.0, clip=clip)
+    free, bound = thin(dropout=0.0), thin(dropout=0.0, clip=clip)
     assert free.gradients(make_batch()).grad_norm is None
     norm = bound.gradients(make_batch()).grad_norm
     models = [learner.predictor.model for learner in (free, bound)]

@@ -316,11 +316,12 @@ def main() -> None:
     """The script `segtrain`: run a command, tell a user's error in one line."""
     try:
         app()
-    except InterruptedRunError as stopped:
-        terminal.print_note(str(stopped))
-        sys.exit(stopped.exit_code)
     except SegtrainError as error:
-        terminal.print_error(str(error))
+        tell = terminal.print_error
+        if isinstance(error, InterruptedRunError):
+            tell = terminal.print_note
+        if not error.quiet:
+            tell(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         terminal.print_note("interrupted")

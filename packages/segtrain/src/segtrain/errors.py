@@ -12,11 +12,27 @@ SegtrainError              anything that the person at the keyboard can put righ
 └── InterruptedRunError    Ctrl-C or SIGTERM, after everything was saved; exit code 130 or 143
 """
 
+from typing import Self
+
 
 class SegtrainError(Exception):
-    """Base of all errors whose message is meant for the person at the keyboard."""
+    """Base of all errors whose message is meant for the person at the keyboard.
+
+    Attributes:
+        exit_code: Of the process.
+        shared: Whether all ranks of the run raise it.
+        quiet: Whether another rank tells it.
+    """
 
     exit_code = 1
+    shared = False
+    quiet = False
+
+    def saying(self, message: str) -> Self:
+        """The same error with another message."""
+        told = type(self)(message)
+        told.shared = self.shared
+        return told
 
 
 class UsageError(SegtrainError):
@@ -48,6 +64,8 @@ class RunError(SegtrainError):
 class NonFiniteError(RunError):
     """A loss that became NaN or infinite; the message names the step and the keys."""
 
+    shared = True  # for the loss is that of all ranks
+
 
 class PhotoError(SegtrainError):
     """A photo that is no image, is too large, or would be overwritten."""
@@ -59,6 +77,8 @@ class InterruptedRunError(SegtrainError):
     Attributes:
         exit_code: 128 plus the number of the signal: 130 for Ctrl-C, 143 for SIGTERM.
     """
+
+    shared = True
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

@@ -15,12 +15,17 @@ class Interruption:
 
     Signals belong to the main thread: elsewhere nothing is caught.
 
+    Args:
+        relayed: Whether a launcher passes signals on, too: one Ctrl-C then comes twice, and a
+            second one is for the launcher to act upon.
+
     Attributes:
         number: The signal that came, 0 before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, relayed: bool = False) -> None:
         self.number = 0
+        self.relayed = relayed
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -38,7 +43,7 @@ class Interruption:
 
     def note(self, number: int, _: FrameType | None) -> None:
         """The signals' handler."""
-        if self.number and number == signal.SIGINT:
+        if self.number and number == signal.SIGINT and not self.relayed:
             raise KeyboardInterrupt
         self.number = number
 

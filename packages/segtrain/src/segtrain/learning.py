@@ -1,19 +1,24 @@
 """Learning from one global batch: forward, loss, backward, update."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from segtrain.averaging import WeightAverage
 from segtrain.batches import Batch
-from segtrain.config import known
+from segtrain.config import TrainConfig, known
 from segtrain.devices import autocast
+from segtrain.errors import UsageError
 from segtrain.loss import Criterion
 from segtrain.metrics import confusion
-from segtrain.optimizer import set_learning_rate
+from segtrain.models.fcn import FCN
+from segtrain.optimizer import make_optimizer, set_learning_rate
 from segtrain.predictor import Predictor
+from segtrain.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Learner:
         clip: Largest Euclidean norm of a step's gradient; None clips nothing.
         criterion: What it minimises.
         average: The running average of its weights, None where none is kept.
+        ranks: The processes that learn together, each from its part of a global batch.
+        wrapped: The net in the form that trains, where that is not the net itself: so that the
+            ranks share gradients.
     """
 
     predictor: Predictor
@@ -59,6 +67,8 @@ class Learner:
     clip: float | None = None
     criterion: Criterion = field(default_factory=Criterion)
     average: WeightAverage | None = None
+    ranks: Ranks = field(default_factory=Ranks)
+    wrapped: nn.Module | None = None
 
     @property
     def judged(self) -> Predictor:
@@ -66,6 +76,11 @@ class Learner:
         if self.average is None:
             return self.predictor
         return replace(self.predictor, model=self.average.model)
+
+    @property
+    def net(self) -> nn.Module:
+        """The net in the form that trains."""
+        return self.predictor.model if self.wrapped is None else self.wrapped
 
     @property
     def device(self) -> torch.device:
@@ -79,20 +94,29 @@ class Learner:
         cut: the pixels are weighed first, then each part's sum is divided by that.
 
         Args:
-            batch: The batch, anywhere.
+            batch: The batch, anywhere; of several ranks each has its part of it.
             judge: Whether to count its confusion matrix and measure its gradient, too.
         """
         target = batch.target.to(self.device, non_blocking=True)  # (N, H, W)
-        valid = self.criterion.weight(target)
+        valid = self.ranks.sum(self.criterion.weight(target))
         self.optimizer.zero_grad(set_to_none=True)
-        parts = [self.learn_part(*part, valid, judge=judge) for part in self.parts(batch, target)]
-        losses, matrices = zip(*parts, strict=True)
+        learnt = []
+        for i, part in enumerate(self.parts(batch, target), start=1):
+            with self.gradients_stay(until_last=i < self.accumulate):
+                learnt.append(self.learn_part(*part, valid, judge=judge))
+        losses, matrices = zip(*learnt, strict=True)
         return Learnt(
-            loss=torch.stack(losses).sum(),
+            loss=self.ranks.sum(torch.stack(losses).sum()),
             valid=valid,
-            confmat=torch.stack(matrices).sum(0) if judge else None,
+            confmat=self.ranks.sum(torch.stack(matrices).sum(0)) if judge else None,
             grad_norm=self.clip_gradient(judge=judge),
         )
+
+    def gradients_stay(self, *, until_last: bool) -> AbstractContextManager[None]:
+        """Within it a part's gradients stay on their rank; those of the last are summed up."""
+        if until_last and isinstance(self.net, DistributedDataParallel):
+            return self.net.no_sync()
+        return nullcontext()
 
     def parts(self, batch: Batch, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and targets of each part, on the device; their sizes differ by one at most."""
@@ -116,9 +140,10 @@ class Learner:
             Its share of the loss, float32 scalar; its confusion matrix, int64 `(C, C)`, or empty.
         """
         with autocast(self.device):
-            logits = self.predictor.model(self.predictor.preprocessing.normalise(image))
+            logits = self.net(self.predictor.preprocessing.normalise(image))
         total = self.criterion.total(logits, target)
-        torch.autograd.backward(self.criterion.objective(total, valid))
+        objective = self.criterion.objective(total, valid)
+        torch.autograd.backward(objective * self.ranks.world)  # gradients of ranks are averaged
         loss = self.criterion.mean(total.detach(), valid)
         if not judge:
             return loss, target.new_empty(0)
@@ -145,3 +170,64 @@ class Learner:
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.predictor.model)
+
+
+def make_learner(
+    config: TrainConfig, predictor: Predictor, weights: Sequence[float] | None, ranks: Ranks
+) -> Learner:
+    """What learns by a configuration; the net moves to its device here.
+
+    Of several ranks all start with the weights of rank 0.
+
+    Args:
+        config: The run's configuration, resolved.
+        predictor: The net, anywhere, and the kind of device that it shall learn on.
+        weights: By which a pixel of each class counts; None is 1 for all.
+        ranks: The processes that learn together.
+    """
+    device = ranks.device(predictor.device)
+    model = shared_statistics(predictor.model, ranks)
+    model = model.to(device).to(memory_format=torch.channels_last).train()
+    return Learner(
+        replace(predictor, model=model, device=device),
+        make_optimizer(model, config),
+        config.accumulate,
+        config.clip,
+        Criterion.of(config.loss_reduction, weights, device),
+        ranks=ranks,
+        wrapped=shared_gradients(model, device, ranks),  # gives all ranks the weights of rank 0
+        average=WeightAverage(model, config.ema) if config.ema else None,
+    )
+
+
+def check_norm(norm: str, device: torch.device, ranks: Ranks) -> None:
+    """Refuse batch norm where its statistics cannot be taken over all ranks.
+
+    Raises:
+        UsageError: On a CPU, where torch has no such layer.
+    """
+    if norm == "batch" and not ranks.alone and device.type != "cuda":
+        raise UsageError(
+            f"--norm batch with {ranks.world} ranks needs GPUs: on a CPU torch cannot take its "
+            "statistics over all of them; use --norm group, or one process"
+        )
+
+
+def shared_statistics(model: FCN, ranks: Ranks) -> FCN:
+    """The net with batch norms that take their statistics over all ranks."""
+    if ranks.alone:
+        return model
+    convert = nn.SyncBatchNorm.convert_sync_batchnorm
+    shared: FCN = convert(model)  # type: ignore[no-untyped-call]  # torch does not annotate it
+    return shared
+
+
+def shared_gradients(model: FCN, device: torch.device, ranks: Ranks) -> nn.Module | None:
+    """The net wrapped so that backward averages gradients over the ranks; alone, nothing."""
+    if ranks.alone:
+        return None
+    return DistributedDataParallel(
+        model,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        gradient_as_bucket_view=True,
+    )

@@ -55,6 +55,11 @@ class ImageCounts:
         parts = zip(self.arrays, other.arrays, strict=True)
         return ImageCounts(self.keys + other.keys, *(np.concatenate(pair) for pair in parts))
 
+    def taken(self, order: NDArray[np.intp]) -> "ImageCounts":
+        """The images at these positions, in this order."""
+        keys = tuple(self.keys[i] for i in order)
+        return ImageCounts(keys, *(values[order] for values in self.arrays))
+
     @property
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """`true`, `targets` and `preds`."""

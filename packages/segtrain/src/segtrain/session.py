@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from segtrain import __version__
-from segtrain.averaging import WeightAverage
+from segtrain import __version__, learning
 from segtrain.batches import Batch, BatchDataset, batches
 from segtrain.checkpoint import (
     Checkpoint,
@@ -26,24 +25,24 @@ from segtrain.devices import choose_device, describe, set_rng_state
 from segtrain.errors import CheckpointError, InterruptedRunError, RunError
 from segtrain.event_files import check_installed
 from segtrain.interruption import Interruption
-from segtrain.learning import Learner
+from segtrain.learning import Learner, check_norm
 from segtrain.log_files import read_lines
-from segtrain.logs import open_log
-from segtrain.loss import Criterion
+from segtrain.logs import RunLog, open_log
 from segtrain.manifests import ClassInfo
+from segtrain.meter import Meter
 from segtrain.models.counts import weight_words
 from segtrain.models.weights import WeightsReport
-from segtrain.optimizer import make_optimizer
 from segtrain.options.fields import flag
 from segtrain.pace import Plan
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
+from segtrain.ranks import Ranks, check_batch, joined
 from segtrain.recipes import configure, words_of_differences
 from segtrain.runs import RunFolder
 from segtrain.starts import initial_predictor, make_predictor
 from segtrain.summary import Outcome, print_outcome
 from segtrain.terminal import print_note
-from segtrain.train import Meter, Trainer
+from segtrain.train import Trainer
 from segtrain.training_display import TrainDisplay, training_display
 from segtrain.training_view import View
 from segtrain.validation import floors
@@ -66,14 +65,13 @@ def new_config(given: Mapping[str, Any]) -> tuple[TrainConfig, Checkpoint | None
 
 
 def make_trainer(
-    config: TrainConfig, data: Data, predictor: Predictor, display: TrainDisplay
+    config: TrainConfig, data: Data, predictor: Predictor, display: TrainDisplay, ranks: Ranks
 ) -> Trainer:
     """A trainer at step 0; the net moves to its device here."""
-    model = predictor.model.to(predictor.device).to(memory_format=torch.channels_last).train()
     return Trainer(
         config=config,
         folder=RunFolder(known(config.out)),
-        learner=make_learner(config, replace(predictor, model=model), data),
+        learner=make_learner(config, predictor, data, ranks),
         val_sets=data.val_sets,
         identity=identity(predictor, data),
         floors=floors(len(predictor.classes), data.pixels),
@@ -82,17 +80,11 @@ def make_trainer(
     )
 
 
-def make_learner(config: TrainConfig, predictor: Predictor, data: Data) -> Learner:
-    """What learns: the net with its optimiser, its loss and the average of its weights."""
-    model = predictor.model
-    return Learner(
-        predictor,
-        make_optimizer(model, config),
-        config.accumulate,
-        config.clip,
-        Criterion.of(config.loss_reduction, data.class_weights, predictor.device),
-        WeightAverage(model, config.ema) if config.ema else None,
-    )
+def make_learner(
+    config: TrainConfig, predictor: Predictor, data: Data, ranks: Ranks | None = None
+) -> Learner:
+    """What learns, by a configuration and its data; alone by default."""
+    return learning.make_learner(config, predictor, data.class_weights, ranks or Ranks())
 
 
 def identity(predictor: Predictor, data: Data) -> dict[str, Any]:
@@ -117,26 +109,41 @@ def start(given: Mapping[str, Any]) -> Outcome:
     Raises:
         SegtrainError: See its tree; nothing is written before data, net and weights are in order.
     """
-    config, origin = new_config(given)
-    folder = RunFolder(known(config.out))
-    folder.refuse_existing()
-    check_tensorboard(config)
-    data = open_data(config)
-    predictor, report = initial_predictor(config, data.shards.classes, origin)
-    with training_display(view_of(config, data), live=config.live) as display:
-        trainer = make_trainer(config, data, predictor, display)
-        facts = trainer.identity | {"weights": report.plain() if report else None}
-        folder.create(config, facts)
-        announce(trainer, data, report)
-        return go(trainer, data)
+    with joined(lambda: str(given.get("device", "auto"))) as ranks:
+        with ranks.together():
+            config, origin = new_config(given)
+            folder = RunFolder(known(config.out))
+            if ranks.main:
+                folder.refuse_existing()
+            check_possible(config, ranks)
+            data = open_data(config)
+        predictor, report = ranks.in_turn(
+            lambda: initial_predictor(config, data.shards.classes, origin)
+        )
+        with ranks.together():
+            if ranks.main:
+                facts = {"weights": report.plain() if report else None, "ranks": ranks.world}
+                folder.create(config, identity(predictor, data) | facts)
+        with shown(config, data, ranks) as display:
+            trainer = make_trainer(config, data, predictor, display, ranks)
+            announce(trainer, data, report)
+            return go(trainer, data)
 
 
-def check_tensorboard(config: TrainConfig) -> None:
-    """Refuse to start a run whose event files could not be written.
+def shown(config: TrainConfig, data: Data, ranks: Ranks) -> AbstractContextManager[TrainDisplay]:
+    """The display of a run; that of rank 0 stands for all."""
+    return training_display(view_of(config, data), live=config.live, silent=not ranks.main)
+
+
+def check_possible(config: TrainConfig, ranks: Ranks) -> None:
+    """Refuse to start a run that these processes could not go through with.
 
     Raises:
         RunError: If TensorBoard's library is wanted and missing.
+        UsageError: If the ranks cannot train together so.
     """
+    check_batch(ranks, config.batch, config.accumulate)
+    check_norm(known(config.norm), choose_device(config.device), ranks)
     if config.tensorboard:
         check_installed()
 
@@ -152,40 +159,51 @@ def resume(given: Mapping[str, Any]) -> Outcome:
             change what it computes.
     """
     folder = RunFolder(known(TrainConfig(**given).resolved().out))
-    config = replace(changed(folder.config(), given), out=folder.path)
-    check_tensorboard(config)
-    folder.clean()
-    saved = folder.checkpoint()
-    data = open_data(config, saved)
+    with joined(lambda: str(given.get("device") or folder.config().device)) as ranks:
+        with ranks.together():
+            config = replace(changed(folder.config(), given), out=folder.path)
+            check_possible(config, ranks)
+            saved = folder.checkpoint()
+            data = open_data(config, saved)
+            if saved is not None:
+                check_resumable(saved, config, data, folder)
+                config = keep_threads(config, saved, given, ranks)
+        predictor, report = ranks.in_turn(lambda: resumed_predictor(config, saved, data, folder))
+        if ranks.main:
+            folder.clean()
+        with shown(config, data, ranks) as display:
+            trainer = make_trainer(config, data, predictor, display, ranks)
+            if saved is not None:
+                restore(trainer, saved)
+            if saved is not None and trainer.step == config.steps and not trainer.due:
+                display.line(f"{folder.path}: is finished, all {config.steps:,} steps")
+                lines = read_lines(folder.log_file)
+                done = Outcome(folder, config, trainer.step, saved.seconds, trainer.best, lines)
+                return replace(done, quiet=not ranks.main)
+            display.line(resuming(folder, saved))
+            announce(trainer, data, report)
+            return go(trainer, data)
+
+
+def resumed_predictor(
+    config: TrainConfig, saved: Checkpoint | None, data: Data, folder: RunFolder
+) -> tuple[Predictor, WeightsReport | None]:
+    """The net of a resumed run: that of its checkpoint, or where it has none that of its start."""
+    classes = data.shards.classes
     if saved is None:
-        return restart(config, folder, data)
-    check_resumable(saved, config, data, folder)
+        origin = load_checkpoint(find_checkpoint(config.init)) if config.init else None
+        return initial_predictor(config, classes, origin)
     preprocessing = Preprocessing.from_fingerprint(saved.preprocessing)
-    predictor = make_predictor(
-        keep_threads(config, saved, given), data.shards.classes, preprocessing
-    )
+    predictor = make_predictor(config, classes, preprocessing)
     load_state(predictor.model, saved.model, folder.last)
-    with training_display(view_of(config, data), live=config.live) as display:
-        trainer = make_trainer(config, data, predictor, display)
-        restore(trainer, saved)
-        if trainer.step == config.steps and not trainer.due:
-            display.line(f"{folder.path}: is finished, all {config.steps:,} steps", important=True)
-            lines = read_lines(folder.log_file)
-            return Outcome(folder, config, trainer.step, saved.seconds, trainer.best, lines)
-        display.line(f"resuming {folder.path} after step {saved.step:,}", important=True)
-        announce(trainer, data, None)
-        return go(trainer, data)
+    return predictor, None
 
 
-def restart(config: TrainConfig, folder: RunFolder, data: Data) -> Outcome:
-    """Train a run that was stopped before its first checkpoint; it starts at step 0 again."""
-    origin = load_checkpoint(find_checkpoint(config.init)) if config.init else None
-    predictor, report = initial_predictor(config, data.shards.classes, origin)
-    with training_display(view_of(config, data), live=config.live) as display:
-        trainer = make_trainer(config, data, predictor, display)
-        display.line(f"{folder.path}: has no checkpoint yet, starts at step 0", important=True)
-        announce(trainer, data, report)
-        return go(trainer, data)
+def resuming(folder: RunFolder, saved: Checkpoint | None) -> str:
+    """Where a resumed run begins, for people."""
+    if saved is None:
+        return f"{folder.path}: has no checkpoint yet, starts at step 0"
+    return f"resuming {folder.path} after step {saved.step:,}"
 
 
 def check_resumable(saved: Checkpoint, config: TrainConfig, data: Data, folder: RunFolder) -> None:
@@ -220,16 +238,19 @@ def check_resumable(saved: Checkpoint, config: TrainConfig, data: Data, folder: 
         )
 
 
-def keep_threads(config: TrainConfig, saved: Checkpoint, given: Mapping[str, Any]) -> TrainConfig:
+def keep_threads(
+    config: TrainConfig, saved: Checkpoint, given: Mapping[str, Any], ranks: Ranks
+) -> TrainConfig:
     """Use the checkpoint's number of threads on a CPU, for only then results repeat exactly."""
     if choose_device(config.device).type != "cpu" or "threads" in given:
         return config
     if saved.threads <= (os.cpu_count() or 1):
         return replace(config, threads=saved.threads)
-    print_note(
-        f"the run had {saved.threads} threads and this machine has {os.cpu_count()} cores: losses "
-        "will agree, but not bit for bit"
-    )
+    if ranks.main:
+        print_note(
+            f"the run had {saved.threads} threads and this machine has {os.cpu_count()} cores: "
+            "losses will agree, but not bit for bit"
+        )
     return config
 
 
@@ -241,11 +262,7 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
         learner.average.restore(known(saved.average), saved.step)
     trainer.step, trainer.due, trainer.best = saved.step, saved.due, saved.best
     trainer.worked = saved.seconds
-    counts = {
-        "steps": int(saved.meter.get("steps", 0)),
-        "void_steps": int(saved.meter.get("void_steps", 0)),
-    }
-    trainer.meter = Meter(**(saved.meter | counts))  # type: ignore[arg-type]  # counts are whole
+    trainer.meter = Meter.from_plain(saved.meter)
     set_rng_state(known(saved.rng), trainer.predictor.device)
 
 
@@ -256,39 +273,53 @@ def go(trainer: Trainer, data: Data) -> Outcome:
         SegtrainError: As `Trainer.run`; after a signal, where the run stands is told first.
         RunError: If lines of the log could not be written.
     """
-    config = trainer.config
-    trainer.log = open_log(
-        trainer.folder.path,
-        step=trainer.step,
-        due=trainer.due,
-        datasets=[chosen.name for chosen in data.val_sets],
-        csv=config.csv,
-        tensorboard=config.tensorboard,
-        tell=trainer.display.note,
-    )
+    relayed = trainer.ranks.launched
+    with trainer.ranks.together():
+        if trainer.ranks.main:
+            trainer.log = log_of(trainer, data)
     try:
-        with Interruption() as stop, closing(stream_of(trainer, data)) as stream:
-            trainer.display.begin(trainer.step, trainer.log.lines, stop)
+        with Interruption(relayed=relayed) as stop, closing(stream_of(trainer, data)) as stream:
+            trainer.display.begin(trainer.step, trainer.lines, stop)
             trainer.run(stream, stop)
     except InterruptedRunError:
         trainer.display.close()
-        print_outcome(outcome_of(trainer))
+        if trainer.ranks.main:
+            print_outcome(outcome_of(trainer))
         raise
-    if unwritten := trainer.log.unwritten():
+    if unwritten := trainer.unwritten():
         raise RunError(f"{unwritten}; the net is trained and saved: {trainer.folder.last}")
     return outcome_of(trainer)
 
 
+def log_of(trainer: Trainer, data: Data) -> RunLog:
+    """The log of a run, open where the trainer stands.
+
+    Raises:
+        RunError: If it cannot be written.
+    """
+    return open_log(
+        trainer.folder.path,
+        step=trainer.step,
+        due=trainer.due,
+        datasets=[chosen.name for chosen in data.val_sets],
+        csv=trainer.config.csv,
+        tensorboard=trainer.config.tensorboard,
+        tell=trainer.display.note,
+    )
+
+
 def stream_of(trainer: Trainer, data: Data) -> Generator[Batch, None, None]:
     """The batches that are still to be learnt."""
-    config, device = trainer.config, trainer.predictor.device
+    config, device, ranks = trainer.config, trainer.predictor.device, trainer.ranks
     dataset = BatchDataset(
         data.train,
         data.order,
         data.augmentation,
         config.batch,
+        ranks.rank,
+        ranks.world,
     )
-    workers = default_workers(device) if config.workers is None else config.workers
+    workers = default_workers(device, ranks) if config.workers is None else config.workers
     return batches(dataset, trainer.step, config.steps, workers, pin=device.type == "cuda")
 
 
@@ -300,7 +331,8 @@ def outcome_of(trainer: Trainer) -> Outcome:
         trainer.step,
         trainer.seconds,
         trainer.best,
-        trainer.log.lines,
+        trainer.lines,
+        quiet=not trainer.ranks.main,
     )
 
 
@@ -317,9 +349,10 @@ def view_of(config: TrainConfig, data: Data) -> View:
     return View(title, plan, floors(len(data.shards.classes), known(data.train.pixels)))
 
 
-def default_workers(device: torch.device) -> int:
+def default_workers(device: torch.device, ranks: Ranks) -> int:
     """One process per core to feed a GPU; none on a CPU, whose cores the net itself needs."""
-    return min(MOST_WORKERS, os.cpu_count() or 1) if device.type != "cpu" else 0
+    cores = (os.cpu_count() or 1) // ranks.local_world
+    return min(MOST_WORKERS, max(1, cores)) if device.type != "cpu" else 0
 
 
 def recipe_lines(
@@ -353,4 +386,8 @@ def announce(trainer: Trainer, data: Data, report: WeightsReport | None) -> None
     for line in recipe_lines(config, trainer.predictor.classes, data.class_weights):
         show(line)
     show(f"losses of a net that has learnt nothing: {known}")
-    show(f"run: {trainer.folder.path}, {config.steps:,} steps of {config.batch} images")
+    shared = f", shared by {trainer.ranks.world} ranks" if not trainer.ranks.alone else ""
+    cut = f", in {config.accumulate} parts" if config.accumulate > 1 else ""
+    show(
+        f"run: {trainer.folder.path}, {config.steps:,} steps of {config.batch} images{shared}{cut}"
+    )

@@ -21,6 +21,7 @@ class Outcome:
         seconds: Work on it, over all its sessions.
         best: The best validation, as in a checkpoint; None where it never validated.
         lines: Its log.
+        quiet: Whether another rank tells it.
     """
 
     folder: RunFolder
@@ -29,6 +30,7 @@ class Outcome:
     seconds: float
     best: dict[str, Any] | None
     lines: Sequence[Mapping[str, Any]]
+    quiet: bool = False
 
     @property
     def finished(self) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.batches import Batch, is_lost_worker
+from segtrain.batches import Batch
+from segtrain.breakdowns import explained
 from segtrain.checkpoint import Checkpoint, save_checkpoint
 from segtrain.config import TrainConfig, known
 from segtrain.devices import rng_state
@@ -24,39 +25,19 @@ from segtrain.evaluate import SetResult
 from segtrain.interruption import Interruption, StopRequested
 from segtrain.learning import Learner, Learnt
 from segtrain.logs import RunLog
+from segtrain.meter import Meter
 from segtrain.metrics import scores
+from segtrain.occasions import is_due, is_kept, validates
 from segtrain.overlays import comparison
 from segtrain.predictor import Predictor
+from segtrain.ranks import Ranks
 from segtrain.runs import RunFolder
 from segtrain.sampler import SampleOrder
 from segtrain.schedules import learning_rate
 from segtrain.training_display import TrainDisplay
-from segtrain.validation import Validated, ValidationSet, summary, validate
+from segtrain.validation import Company, Validated, ValidationSet, summary, validate
 
 KEYS_SHOWN = 8  # keys of a bad batch that an error names
-
-
-@dataclass
-class Meter:
-    """Sums over the interval since the last log line.
-
-    Attributes:
-        loss: Sum of the steps' losses.
-        steps: Steps.
-        void_steps: Steps whose batch had no valid pixel.
-        train_iou: Mean IoU of the interval's last batch; None before it is known.
-        grad_norm: Norm of the gradient of the interval's last batch, before it was clipped.
-        seconds: Time spent on steps.
-        waited: Part of it spent waiting for data.
-    """
-
-    loss: float = 0.0
-    steps: int = 0
-    void_steps: int = 0
-    train_iou: float | None = None
-    grad_norm: float | None = None
-    seconds: float = 0.0
-    waited: float = 0.0
 
 
 @dataclass
@@ -85,7 +66,7 @@ class Trainer:
         step: Steps taken.
         due: Whether the log line and validation of `step` are still to be made.
         best: The best validation so far.
-        log: Its log.
+        log: Its log; rank 0 alone has it.
         worked: Seconds of work before this session.
         began: When this session began, by `time.perf_counter`.
     """
@@ -117,6 +98,16 @@ class Trainer:
         """The net that learns."""
         return self.learner.predictor
 
+    @property
+    def ranks(self) -> Ranks:
+        """The processes of the run."""
+        return self.learner.ranks
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with the run, on as many ranks."""
+        return self.ranks.launcher + self.folder.resume_command
+
     def run(self, stream: Iterator[Batch], stop: Interruption) -> None:
         """Take the remaining steps.
 
@@ -135,18 +126,32 @@ class Trainer:
         except StopRequested:
             raise self.interrupted(stop) from None
         except RuntimeError as error:
-            told = self.broken_step(error)
+            at, where = f"step {self.step + 1:,}", self.predictor.device
+            told = explained(error, at, where, self.resume_command)
             if told is None:
                 raise
             raise told from error
-        except RunError:
-            raise  # nothing more can be written, or the net is spoilt: last.pt stays as it is
         except SegtrainError as error:
-            if stop.number:  # the same signal ended a worker
-                raise self.interrupted(stop) from error
-            self.save()
-            resume = f"; everything up to step {self.step:,} is saved"
-            raise type(error)(f"{error}{resume}: `{self.folder.resume_command}`") from error
+            raise self.failed(self.shared(error, stop), stop) from error
+
+    def shared(self, error: SegtrainError, stop: Interruption) -> SegtrainError:
+        """An error that befell this rank between two meetings, as all ranks raise it."""
+        if not error.shared:
+            try:
+                self.ranks.meet(stop, error)
+            except SegtrainError as told:
+                return told
+        return error
+
+    def failed(self, error: SegtrainError, stop: Interruption) -> SegtrainError:
+        """Save where that makes sense; the error with the way on."""
+        if isinstance(error, RunError):
+            return error  # nothing more can be written, or the net is spoilt: last.pt stays
+        if stop.number:  # the same signal ended a worker
+            return self.interrupted(stop)
+        self.save()
+        resume = f"; everything up to step {self.step:,} is saved"
+        return error.saying(f"{error}{resume}: `{self.resume_command}`")
 
     def take_steps(self, stream: Iterator[Batch], stop: Interruption) -> None:
         """Step, report and save until the run is at its end.
@@ -157,53 +162,62 @@ class Trainer:
         if self.due:  # the signal that stopped the run came during its validation
             self.report(stop)
         while self.step < self.config.steps:
-            self.advance(stream)
+            self.advance(self.fetch(stream, stop))
             self.display.advance(self.step)
-            stop.check()
+            if self.ranks.alone:
+                stop.check()
             if self.due:
                 self.report(stop)
-            if self.is_kept(self.step):
+            if is_kept(self.config, self.step):
                 self.keep()
             elif self.step % self.config.save_every == 0:
                 self.save()
         self.save()
 
-    def broken_step(self, error: RuntimeError) -> RunError | None:
-        """The user's error for one of torch's that came in the middle of a step, None for others.
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of the log so far; none on other ranks."""
+        return self.log.lines if self.ranks.main else []
 
-        The net may be half-way through the step: it is not saved, last.pt stays as it is.
-        """
-        at = f"step {self.step + 1:,}"
-        if isinstance(error, torch.OutOfMemoryError):
-            return RunError(
-                f"{at}: the memory of {self.predictor.device} is full; use a smaller --batch, "
-                "--crop or --width"
-            )
-        if is_lost_worker(error):
-            return RunError(
-                f"{at}: a data worker was ended from outside ({error}); if memory ran out, use "
-                f"fewer --workers; go on with `{self.folder.resume_command}`"
-            )
-        return None
+    def unwritten(self) -> str:
+        """What could not be written of the log, in words; empty for nothing."""
+        return self.log.unwritten() if self.ranks.main else ""
 
     def interrupted(self, stop: Interruption) -> InterruptedRunError:
         """Save, and say how to go on."""
         self.save()
-        unwritten = self.log.unwritten()
+        unwritten = self.unwritten()
         return InterruptedRunError(
             f"stopped at step {self.step:,} of {self.config.steps:,}, "
             f"{f'but {unwritten}' if unwritten else 'everything is saved'}; go on with "
-            f"`{self.folder.resume_command}`",
+            f"`{self.resume_command}`",
             stop.number,
         )
 
-    def advance(self, stream: Iterator[Batch]) -> None:
-        """Take one step and note its time."""
+    def fetch(self, stream: Iterator[Batch], stop: Interruption) -> Batch:
+        """The next batch, once all ranks have theirs, and note how long that took.
+
+        Raises:
+            SampleError: If a sample cannot be read, on whichever rank.
+            StopRequested: After a signal, to whichever rank.
+        """
         began = time.perf_counter()
         self.display.doing("waiting for data")
-        batch = next(stream)
+        batch, error = None, None
+        try:
+            batch = next(stream)
+        except SegtrainError as caught:
+            error = caught
+        self.ranks.meet(stop, error)
         self.display.doing("training")
         waited = time.perf_counter() - began
+        self.meter.waited += waited
+        self.meter.seconds += waited
+        return known(batch)
+
+    def advance(self, batch: Batch) -> None:
+        """Take one step and note its time."""
+        began = time.perf_counter()
         learnt = self.learn(batch)
         self.step += 1
         self.due = learnt.confmat is not None
@@ -212,7 +226,6 @@ class Trainer:
             self.meter.train_iou = scores(learnt.confmat).mean_iou
             self.meter.grad_norm = float(known(learnt.grad_norm))
         self.meter.steps += 1
-        self.meter.waited += waited
         self.meter.seconds += time.perf_counter() - began
 
     def learn(self, batch: Batch) -> Learnt:
@@ -222,7 +235,8 @@ class Trainer:
             NonFiniteError: If the loss is NaN or infinite; on a GPU, if that of the step before is.
         """
         number = self.step + 1
-        learnt = self.learner.gradients(batch, judge=self.is_due(number))
+        self.ranks.reseed(self.config.seed, number)
+        learnt = self.learner.gradients(batch, judge=is_due(self.config, number))
         self.check_loss()
         self.unchecked = Step(number, batch.keys, learnt.loss, learnt.valid)
         if self.learner.device.type == "cpu":
@@ -241,8 +255,9 @@ class Trainer:
             return
         loss = float(waiting.loss)
         if not np.isfinite(loss):
-            keys = ", ".join(waiting.keys[:KEYS_SHOWN])
-            more = f" and {len(waiting.keys) - KEYS_SHOWN} more" * (len(waiting.keys) > KEYS_SHOWN)
+            every = [key for part in self.ranks.gather(waiting.keys) for key in part]
+            keys = ", ".join(every[:KEYS_SHOWN])
+            more = f" and {len(every) - KEYS_SHOWN} more" * (len(every) > KEYS_SHOWN)
             saved = f"{self.folder.last} is from before" if self.folder.last.exists() else ""
             raise NonFiniteError(
                 f"step {waiting.number:,}: the loss became {loss}; keys of its batch: "
@@ -252,16 +267,6 @@ class Trainer:
         self.meter.loss += loss
         self.meter.void_steps += float(waiting.valid) == 0
 
-    def is_due(self, step: int) -> bool:
-        """Whether a log line belongs to a step."""
-        config = self.config
-        return step == config.steps or step % config.log_every == 0 or self.validates(step)
-
-    def validates(self, step: int) -> bool:
-        """Whether a validation belongs to a step."""
-        every = self.config.val_every
-        return bool(every) and (step == self.config.steps or step % every == 0)
-
     def report(self, stop: Interruption) -> None:
         """Write the log line of this step, with a validation where one is due.
 
@@ -269,45 +274,37 @@ class Trainer:
             StopRequested: After a signal during the validation; nothing was written then.
         """
         line = self.log_line()
-        if self.validates(self.step):
+        if validates(self.config, self.step):
             line |= self.validation(stop)
-        self.log.write(line)
+        if self.ranks.main:
+            self.log.write(line)
         self.display.report(line)
         self.meter, self.due = Meter(), False
 
     def log_line(self) -> dict[str, Any]:
         """What the interval that ends here was like."""
-        meter, config = self.meter, self.config
-        seconds, drawn = max(meter.seconds, 1e-9), self.step * config.batch
+        drawn = self.step * self.config.batch
         epochs = self.order.epochs(drawn)
         return {
             "step": self.step,
             "epoch": round(drawn / len(self.order), 4),
             **({"epochs": epochs} if epochs else {}),
-            "loss": meter.loss / max(1, meter.steps),
             "loss_floors": self.floors,
-            "train_iou": meter.train_iou,
-            "grad_norm": meter.grad_norm,
-            "lr": learning_rate(self.step - 1, config),
-            "images_per_second": round(meter.steps * config.batch / seconds, 3),
-            "data_wait": round(meter.waited / seconds, 4),
-            "void_batches": meter.void_steps,
+            "lr": learning_rate(self.step - 1, self.config),
+            **self.meter.line(self.config.batch),
             "seconds": round(self.seconds, 3),
         }
 
     def validation(self, stop: Interruption) -> dict[str, Any]:
         """Validate on every data set; the primary one may give a new best.pt."""
         last = self.step == self.config.steps
-
-        def progress(name: str, done: int, total: int) -> None:
-            self.display.validating(name, done, total)
-            stop.check()
-
+        company = Company(self.ranks, stop)
+        pictures, show = self.config.pictures, self.display.validating
         found = [
-            validate(self.learner.judged, chosen, self.config.pictures, progress, full=last)
+            validate(self.learner.judged, chosen, pictures, show, company, full=last)
             for chosen in self.val_sets
         ]
-        for validated in found:
+        for validated in found if self.ranks.main else []:
             self.draw(validated)
         self.keep_best(found[0].result)
         line: dict[str, Any] = {
@@ -337,7 +334,9 @@ class Trainer:
                 "images": result.images,
                 "mean_iou": iou,
             }
-            self.or_save(lambda: save_checkpoint(self.folder.best, self.checkpoint(training=False)))
+            if self.ranks.main:
+                best = self.checkpoint(training=False)
+                self.or_save(lambda: save_checkpoint(self.folder.best, best))
 
     def save(self) -> None:
         """Write last.pt, after the lines of the log that belong to it.
@@ -347,14 +346,11 @@ class Trainer:
             RunError: If it cannot be written; the one before it is kept.
         """
         self.check_loss()
+        if not self.ranks.main:
+            return
         self.display.doing("saving last.pt")
         self.log.sync()
         self.folder.save(self.checkpoint(training=True))
-
-    def is_kept(self, step: int) -> bool:
-        """Whether the checkpoint of a step is kept beside last.pt."""
-        every = self.config.keep_every
-        return bool(every) and step % every == 0
 
     def keep(self) -> None:
         """Write last.pt, and keep it under the name of its step.
@@ -363,6 +359,8 @@ class Trainer:
             NonFiniteError, RunError: As `save`.
         """
         self.save()
+        if not self.ranks.main:
+            return
         stuck: list[Path] = []
         self.or_save(lambda: stuck.extend(self.folder.keep(self.step, self.config.keep)))
         for old in stuck:
@@ -379,14 +377,12 @@ class Trainer:
         except RunError as error:
             self.save()
             raise RunError(
-                f"{error}; everything up to step {self.step:,} is saved: "
-                f"`{self.folder.resume_command}`"
+                f"{error}; everything up to step {self.step:,} is saved: `{self.resume_command}`"
             ) from error
 
     def checkpoint(self, *, training: bool) -> Checkpoint:
         """The run as it stands; without `training`, only what judging and predicting need."""
         judged, average = self.learner.judged.model, self.learner.average
-        meter = {k: v for k, v in asdict(self.meter).items() if v is not None}
         return Checkpoint(
             config=self.config.plain(),
             step=self.step,
@@ -395,7 +391,7 @@ class Trainer:
             average=judged.state_dict() if training and average else None,
             optimizer=self.learner.optimizer.state_dict() if training else None,
             rng=rng_state(self.predictor.device) if training else None,
-            meter=meter if training else {},
+            meter=self.meter.plain() if training else {},
             due=self.due,
             best=self.best,
             seconds=self.seconds if training else 0.0,

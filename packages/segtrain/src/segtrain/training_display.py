@@ -89,14 +89,33 @@ class TrainDisplay:
         self.view.doing, self.view.part = f"validating {name}", (done, total)
 
 
+class SilentDisplay(TrainDisplay):
+    """The display of a rank whose run another rank shows."""
+
+    def line(self, text: str, *, important: bool = True) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def report(self, line: dict[str, Any]) -> None:
+        """Nothing."""
+
+
 @contextmanager
-def training_display(view: View, *, live: bool = True) -> Iterator[TrainDisplay]:
+def training_display(
+    view: View, *, live: bool = True, silent: bool = False
+) -> Iterator[TrainDisplay]:
     """The display of a run, from its announcement to its end.
 
     Args:
         view: What to show.
         live: Whether to show it on a terminal; else there are lines only.
+        silent: Whether to show nothing at all, because another rank does.
     """
+    if silent:
+        yield SilentDisplay(view)
+        return
     from rich.console import Console
     from rich.live import Live
 

@@ -1,5 +1,7 @@
 """Validation during training: fixed images of each data set, judged apart."""
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,15 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from segtrain.evaluate import SetResult, evaluate_set, rates, set_result
+from segtrain.config import known
+from segtrain.errors import SegtrainError
+from segtrain.evaluate import Counted, SetResult, evaluate_set, rates, set_result
+from segtrain.interruption import Interruption
 from segtrain.manifests import FIXED_VIEW
 from segtrain.overlays import Judged
 from segtrain.predictor import Predictor
+from segtrain.ranks import Ranks
 from segtrain.samples import Decoded
 from segtrain.sampleset import SampleSet
 from segtrain.shards import Shards
 
 Progress = Callable[[str, int, int], None]  # data set, images done, images in all
+Watcher = Callable[[int, Decoded, torch.Tensor], None]  # position, sample, prediction (H, W)
+TOGETHER = 8  # images of a rank between two looks at the others
 
 
 @dataclass
@@ -42,6 +50,19 @@ class ValidationSet:
     def drawn(self, count: int) -> list[int]:
         """Positions in `first` of the images to draw, spread evenly."""
         return [len(self.first) * i // count for i in range(count)] if count else []
+
+
+@dataclass(frozen=True)
+class Company:
+    """Who judges together, and what may stop them.
+
+    Attributes:
+        ranks: The processes.
+        stop: The signals of this one.
+    """
+
+    ranks: Ranks
+    stop: Interruption
 
 
 @dataclass(frozen=True)
@@ -99,7 +120,13 @@ def validation_sets(shards: Shards, count: int, split: str = "val") -> list[Vali
 
 
 def validate(
-    predictor: Predictor, chosen: ValidationSet, pictures: int, progress: Progress, *, full: bool
+    predictor: Predictor,
+    chosen: ValidationSet,
+    pictures: int,
+    progress: Progress,
+    company: Company,
+    *,
+    full: bool,
 ) -> Validated:
     """Judge the images of a validation, and with `full` all of them in the same pass.
 
@@ -108,30 +135,79 @@ def validate(
         chosen: What to judge.
         pictures: How many images to keep for drawing.
         progress: Called after each image.
+        company: Who else judges, and what may stop it.
         full: Whether to judge the rest as well.
 
     Raises:
         SampleError: If a sample cannot be read.
+        StopRequested: After a signal.
     """
-    judged: list[Judged] = []
+    judged: list[tuple[int, Judged]] = []
     drawn = set(chosen.drawn(min(pictures, len(chosen.first))))
     total = len(chosen.first) + len(chosen.rest) * full
 
-    def watch(done: int, sample: Decoded, pred: torch.Tensor) -> None:
-        if done - 1 in drawn:
+    def watch(position: int, sample: Decoded, pred: torch.Tensor) -> None:
+        if position in drawn:
             ids = pred.to("cpu", torch.uint8).numpy()
-            judged.append(Judged(sample.key, sample.image, sample.mask, (ids,)))
-        progress(chosen.name, done, total)
+            judged.append((position, Judged(sample.key, sample.image, sample.mask, (ids,))))
+        progress(chosen.name, position + 1, total)
 
-    def later(done: int, _: Decoded, __: torch.Tensor) -> None:
-        progress(chosen.name, len(chosen.first) + done, total)
+    def later(position: int, _: Decoded, __: torch.Tensor) -> None:
+        progress(chosen.name, len(chosen.first) + position + 1, total)
 
-    counted = evaluate_set(predictor, chosen.samples, chosen.first, watch)
+    counted = count(predictor, chosen.samples, chosen.first, watch, company)
     result = set_result(chosen.samples, chosen.split, counted)
+    everyone = [pair for part in company.ranks.gather(judged) for pair in part]
+    shown = [one for _, one in sorted(everyone, key=lambda pair: pair[0])]
     if not full:
-        return Validated(result, None, judged)
-    counted = counted + evaluate_set(predictor, chosen.samples, chosen.rest, later)
-    return Validated(result, set_result(chosen.samples, chosen.split, counted), judged)
+        return Validated(result, None, shown)
+    counted = counted + count(predictor, chosen.samples, chosen.rest, later, company)
+    return Validated(result, set_result(chosen.samples, chosen.split, counted), shown)
+
+
+def count(
+    predictor: Predictor, samples: SampleSet, numbers: list[int], watch: Watcher, company: Company
+) -> Counted:
+    """Predict and count images, each on one of the ranks; the result is that of one process.
+
+    Args:
+        predictor: The net.
+        samples: The samples.
+        numbers: Which of them, each once; they are dealt to the ranks one by one.
+        watch: Called after each image of this rank with its position in `numbers`.
+        company: Who else judges, and what may stop it.
+
+    Raises:
+        SampleError: If a sample cannot be read, on whichever rank.
+        StopRequested: After a signal, to whichever rank.
+    """
+    ranks, stop = company.ranks, company.stop
+    shortest = len(numbers) // ranks.world  # as many images as every rank has
+    error: SegtrainError | None = None
+    counted: Counted | None = None
+
+    def watched(done: int, sample: Decoded, pred: torch.Tensor) -> None:
+        watch(ranks.rank + (done - 1) * ranks.world, sample, pred)
+        if ranks.alone or (done <= shortest and done % TOGETHER == 0):
+            ranks.meet(stop)
+
+    try:
+        counted = evaluate_set(predictor, samples, numbers[ranks.rank :: ranks.world], watched)
+    except SegtrainError as caught:
+        if caught.shared:  # all ranks have met over it
+            raise
+        error = caught
+    ranks.meet(stop, error)
+    return dealt_back(ranks.gather(known(counted)))
+
+
+def dealt_back(parts: list[Counted]) -> Counted:
+    """The counts of all images in their order, from those that were dealt out one by one."""
+    total = functools.reduce(operator.add, parts)
+    sizes = [len(part.images.keys) for part in parts]
+    places = [rank + np.arange(size) * len(parts) for rank, size in enumerate(sizes)]
+    order = np.argsort(np.concatenate(places))
+    return Counted(total.confmat, total.images.taken(order))
 
 
 def summary(result: SetResult) -> dict[str, Any]:
