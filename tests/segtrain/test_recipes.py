@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 
 from segtrain.config import TrainConfig
-from segtrain.recipes import RECIPES, configure, differences, words_of_differences
+from segtrain.recipes import RECIPES, configure, differences, recipe_words
 from segtrain.session import start
 from segtrain.toml_files import field_types
 
@@ -124,10 +124,12 @@ def test_values_that_lose_their_meaning_are_left_out() -> None:
 
 def test_differences_are_named() -> None:
     """The line at a run's start tells what differs from modern, and nothing where nothing does."""
-    assert words_of_differences(configure({}).resolved()) == ""
+    assert recipe_words(configure({}).resolved()) == "modern"
+    changed = configure({"crop": 64, "ema": 0.0}).resolved()
+    assert recipe_words(changed) == "modern; changed: crop 64, ema 0.0"
     config = configure({"recipe": "scratch", "workers": 3, "seed": 9}).resolved()
-    words = words_of_differences(config)
-    assert words.startswith("; differs from modern by norm group, dropout 0.1")
+    words = recipe_words(config)
+    assert words.startswith("scratch; unlike modern: norm group, dropout 0.1")
     assert "workers" not in words
     pairs = differences(TrainConfig(lr=0.5), TrainConfig(batch=3))
     assert pairs == {"lr": (0.5, None), "batch": (16, 3)}

@@ -94,8 +94,8 @@ def differences(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def words_of_differences(config: TrainConfig) -> str:
-    """How a resolved configuration differs from the default recipe; empty where it does not.
+def recipe_words(config: TrainConfig) -> str:
+    """The recipe of a resolved configuration, and how it differs from the default one.
 
     What a run reads, writes and computes on is left out.
     """
@@ -105,7 +105,8 @@ def words_of_differences(config: TrainConfig) -> str:
         for name, (_, ours) in differences(base, config).items()
         if name not in (*RESUMABLE, "recipe", "seed")
     ]
-    return f"; differs from {DEFAULT} by {', '.join(found)}" if found else ""
+    how = "changed" if config.recipe == DEFAULT else f"unlike {DEFAULT}"
+    return f"{config.recipe}; {how}: {', '.join(found)}" if found else str(config.recipe)
 
 
 OURS = "our choice"
@@ -231,9 +232,9 @@ SCRATCH = Recipe(
         Setting("norm", "group", "Wu and He, arXiv:1803.08494: equal at any batch"),
         Setting("dropout", 0.1, f"{OURS}: a thin net underfits"),
         Setting("fit", "crop", "DeepLabv3, arXiv:1706.05587, section 4.1"),
-        Setting("crop", 320, f"{OURS}"),
-        Setting("scale_min", 0.5, "DeepLabv3, section 4.1"),
-        Setting("scale_max", 2.0, "DeepLabv3, section 4.1"),
+        Setting("crop", 320, OURS),
+        Setting("scale_min", 0.35, f"{OURS}: most of an image in a crop of 160, too"),
+        Setting("scale_max", 1.25, f"{OURS}: judged at 1; no small crop of a doubled image"),
         Setting("flip", True, "DeepLabv3, section 4.1"),
         Setting("batch", 8, f"{OURS}: group norm allows it, and steps count"),
         Setting("steps", 60_000, "He et al., arXiv:1811.08883: from scratch takes longer"),

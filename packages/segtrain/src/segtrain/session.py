@@ -37,7 +37,7 @@ from segtrain.pace import Plan
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.ranks import Ranks, check_batch, joined
-from segtrain.recipes import configure, words_of_differences
+from segtrain.recipes import configure, recipe_words
 from segtrain.runs import RunFolder
 from segtrain.starts import initial_predictor, make_predictor
 from segtrain.summary import Outcome, print_outcome
@@ -360,7 +360,7 @@ def recipe_lines(
 ) -> Iterator[str]:
     """What a run is trained by: its recipe and what differs from the default one."""
     if config.recipe is not None:
-        yield f"recipe: {config.recipe}{words_of_differences(config)}"
+        yield f"recipe: {recipe_words(config)}"
     if config.ema:
         yield (
             f"weights: validation, best.pt, eval and predict use their running average, decay "
