@@ -129,7 +129,7 @@ def test_differences_are_named() -> None:
     assert recipe_words(changed) == "modern; changed: crop 64, ema 0.0"
     config = configure({"recipe": "scratch", "workers": 3, "seed": 9}).resolved()
     words = recipe_words(config)
-    assert words.startswith("scratch; unlike modern: norm group, dropout 0.1")
+    assert words.startswith("scratch; unlike modern: scale-min 0.35, scale-max 1.25, norm group")
     assert "workers" not in words
     pairs = differences(TrainConfig(lr=0.5), TrainConfig(batch=3))
     assert pairs == {"lr": (0.5, None), "batch": (16, 3)}
