@@ -1,5 +1,6 @@
 """Training batches: read, decoded and cut in worker processes, in the order of the sampler."""
 
+import multiprocessing
 import signal
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -102,6 +103,12 @@ def start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+
+
+def fresh_context() -> str:
+    """A way to start workers that copies no thread of this process, as a fork would."""
+    there = multiprocessing.get_all_start_methods()
+    return "forkserver" if "forkserver" in there else "spawn"
 
 
 def is_lost_worker(error: RuntimeError) -> bool:

@@ -13,6 +13,8 @@ from segtrain.command_options import CONFIG_FILE, JsonOption, give_options, give
 from segtrain.doctor.command import register_doctor
 from segtrain.errors import InterruptedRunError, SegtrainError
 from segtrain.options.training import Device
+from segtrain.remote.cache import Cache
+from segtrain.remote.settings import CACHE_SIZE, default_folder, parse_size
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +106,22 @@ app.command("index", epilog=cli_index.EPILOG)(cli_index.index)
 
 ShardsOption = Annotated[
     list[str],
-    typer.Option(help="A shards directory; may be given several times, for data sets in several."),
+    typer.Option(
+        help="A shards directory, a path or a URL (https://, s3://, ...); may be given several "
+        "times, for data sets in several."
+    ),
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder for copies of shards from URLs. By default segtrain/shards in the user's "
+        "cache folder.",
+    ),
+]
+CacheSizeOption = Annotated[
+    str,
+    typer.Option(help="How much of them to keep, as 50GB or 1.5TB; those used longest ago go."),
 ]
 SplitOption = Annotated[str, typer.Option(help="train, val, or a named subset of either.")]
 register_doctor(app)
@@ -139,6 +156,8 @@ BatchOption = Annotated[
 def evaluate(
     run: RunArgument,
     shards: ShardsOption = ["shards"],  # noqa: B006 - typer copies it
+    cache: CacheOption = None,
+    cache_size: CacheSizeOption = CACHE_SIZE,
     split: SplitOption = "val",
     scales: ScalesOption = "1",
     flip: FlipOption = False,
@@ -173,7 +192,15 @@ def evaluate(
     with terminal.progress_bar() as progress:
         start = image_watchers(progress, split)
         path, checkpoint, results = evaluate_run(
-            run, shards, split, device, start, views=views, batch=batch
+            run,
+            shards,
+            split,
+            device,
+            start,
+            views=views,
+            batch=batch,
+            cache=Cache(cache or default_folder(), parse_size(cache_size)),
+            fetching=terminal.byte_counter(progress),
         )
     if json_file != STDOUT:
         variant, step = checkpoint.config["variant"], checkpoint.step
@@ -205,6 +232,8 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A run's folder or a checkpoint.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
     shards: ShardsOption = ["shards"],  # noqa: B006 - typer copies it
+    cache: CacheOption = None,
+    cache_size: CacheSizeOption = CACHE_SIZE,
     split: SplitOption = "val",
     scales: ScalesOption = "1",
     flip: FlipOption = False,
@@ -235,7 +264,15 @@ def compare(
     with terminal.progress_bar() as progress:
         start = image_watchers(progress, split)
         nets, found = compare_runs(
-            (first, second), shards, split, device, start, views=views, batch=batch
+            (first, second),
+            shards,
+            split,
+            device,
+            start,
+            views=views,
+            batch=batch,
+            cache=Cache(cache or default_folder(), parse_size(cache_size)),
+            fetching=terminal.byte_counter(progress),
         )
     if json_file != STDOUT:
         named = [f"{name}: {net.words()}" for name, net in zip("AB", nets, strict=True)]

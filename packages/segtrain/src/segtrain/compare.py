@@ -25,6 +25,8 @@ from segtrain.intervals import Interval, iou_differences, mean_iou, mean_iou_dif
 from segtrain.overlays import Judged, comparison
 from segtrain.places import Places
 from segtrain.predictor import Predictor, Views, load_predictor
+from segtrain.remote.ahead import Fetching
+from segtrain.remote.cache import Cache
 from segtrain.samples import load
 from segtrain.sampleset import SampleSet
 from segtrain.shards import open_shards
@@ -177,6 +179,8 @@ def compare_runs(
     *,
     views: Views,
     batch: int = 1,
+    cache: Cache | None = None,
+    fetching: Fetching = lambda *_: None,
 ) -> tuple[tuple[Net, Net], list[Comparison]]:
     """Judge two nets on the same images of every data set.
 
@@ -188,6 +192,8 @@ def compare_runs(
         start: Called with each net's and data set's name and number of images; gives its watcher.
         views: In which forms both see an image.
         batch: Images that are predicted at once; the result does not depend on it.
+        cache: Where shards of URLs are copied to; by default the user's cache folder.
+        fetching: How people follow the fetching of the first shards, where they lie at URLs.
 
     Raises:
         CheckpointError: If one is missing or damaged, or their classes differ.
@@ -195,7 +201,7 @@ def compare_runs(
     """
     first, second = (load_net(run, device, views) for run in runs)
     refuse_other_classes(first, second)
-    directory = open_shards(shards)
+    directory = open_shards(shards, cache)
     check_classes(first.checkpoint, directory.classes, first.path)
     found = []
     for samples in directory.sets(split):
@@ -203,7 +209,7 @@ def compare_runs(
         for name, net in zip(NAMES, (first, second), strict=True):
             watch = start(f"{name} {samples.datasets[0]}", len(samples))
             numbers = range(len(samples))
-            counted = evaluate_set(net.predictor, samples, numbers, watch, batch)
+            counted = evaluate_set(net.predictor, samples, numbers, watch, batch, fetching)
             results.append(set_result(samples, split, counted))
         found.append(Comparison(samples, *results))
     return (first, second), found

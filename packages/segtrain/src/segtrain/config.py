@@ -16,10 +16,13 @@ from segtrain.options.output import OutputOptions
 from segtrain.options.running import RunningOptions
 from segtrain.options.training import TrainingOptions
 from segtrain.places import plain_places
+from segtrain.remote.settings import parse_size
 
 # what a resumed run may be given anew, because it changes no number that the net learns
 RESUMABLE = (
     "shards",
+    "cache",
+    "cache_size",
     "out",
     "device",
     "workers",
@@ -62,6 +65,7 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
         object.__setattr__(self, "shards", plain_places(self.shards))
         for known_field in dataclasses.fields(self):
             check_bounds(known_field, getattr(self, known_field.name))
+        parse_size(self.cache_size)
         if self.mix is not None:
             parse_mix(self.mix)
         self.check_data()
@@ -186,7 +190,7 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """Read what `plain` wrote; fields unknown to this version are left out."""
-        paths = {"out", "init"}
+        paths = {"out", "init", "cache"}
         names = {f.name for f in dataclasses.fields(cls)}
         values: dict[str, Any] = {k: v for k, v in plain.items() if k in names}
         values |= {k: Path(values[k]) for k in paths & values.keys() if values[k] is not None}

@@ -11,10 +11,14 @@ from segtrain.checkpoint import Checkpoint
 from segtrain.class_weights import class_weights
 from segtrain.config import TrainConfig
 from segtrain.errors import ShardsError, UsageError
+from segtrain.evaluate import SHARDS_AHEAD
 from segtrain.mixed_order import MixedOrder
 from segtrain.mixture import parse_mix
-from segtrain.sampler import Order, SampleOrder
+from segtrain.remote.cache import Cache
+from segtrain.remote.settings import default_folder, parse_size, size_words
+from segtrain.sampler import BLOCK, Order, SampleOrder
 from segtrain.sampleset import SampleSet, counted_pixels, join
+from segtrain.shardfile import Shard
 from segtrain.shards import Shards, open_shards
 from segtrain.transforms import Augmentation
 from segtrain.validation import ValidationSet, validation_sets
@@ -26,6 +30,7 @@ class Data:
 
     Attributes:
         config: The run's configuration.
+        cache: Where shards of URLs are copied to.
         shards: The shards directories.
         train: All training samples.
         order: The order in which they are drawn.
@@ -36,6 +41,7 @@ class Data:
     """
 
     config: TrainConfig
+    cache: Cache
     shards: Shards
     train: SampleSet
     order: SampleOrder
@@ -69,12 +75,57 @@ class Data:
         if left:
             why = "--mix leaves out" if self.config.mix else f"has no {self.config.train_split}"
             lines.append(f"not trained on: {', '.join(left)}, which {why}")
+        if self.remote:
+            lines.append(self.cache_words())
+        if self.train.remote and self.pixels is None:
+            lines.append("class prior: not known of a part of shards at URLs")
         for i, chosen in enumerate(self.val_sets):
             role = ", picks best.pt" if i == 0 else ""
             part = "" if chosen.split == "val" else f" {chosen.split}"
             numbers = f"{len(chosen.first):,} of {len(chosen.samples):,} images"
             lines.append(f"val: {chosen.name}{part}, {numbers}{role}")
         return lines
+
+    @property
+    def remote(self) -> bool:
+        """Whether any of its shards lies at a URL."""
+        return self.train.remote or any(chosen.samples.remote for chosen in self.val_sets)
+
+    def cache_words(self) -> str:
+        """Where shards of URLs are copied to, and how many bytes of them there are."""
+        sets = [self.train, *(chosen.samples for chosen in self.val_sets)]
+        shards = {s.url: s.record.bytes for samples in sets for s in samples.shards if s.cache}
+        limit = size_words(self.cache.limit)
+        total = size_words(sum(shards.values()))
+        return f"cache: {self.cache.folder}, at most {limit}; {total} of shards at URLs"
+
+    def cache_need(self) -> int:
+        """Bytes of shards of URLs that have to lie on this machine at once, at most.
+
+        Of the data sets that are trained on two blocks, the one that is being read and the next;
+        of those that are validated on the shard being read, its neighbour and those after it.
+        """
+        mixed = isinstance(self.order, MixedOrder)
+        pools = self.train.datasets if mixed else ("",)
+        blocks = [largest([s for s in self.train.shards if not mixed or s.dataset == name],
+                          2 * BLOCK) for name in pools]  # fmt: skip
+        vals = [largest(list(chosen.samples.shards), 2 + SHARDS_AHEAD) for chosen in self.val_sets]
+        return sum(blocks) + max(vals, default=0)
+
+    def refuse_small_cache(self) -> None:
+        """Refuse a cache that could not hold what is needed at once.
+
+        Raises:
+            UsageError: With both sizes.
+        """
+        need = self.cache_need()
+        if need > self.cache.limit:
+            raise UsageError(
+                f"--cache-size {self.config.cache_size} is too small: {size_words(need)} of shards "
+                "are needed at once (two blocks of 16 shards of each data set, and those of the "
+                "validation); give more, or build smaller shards by `segdata build-... "
+                "--shard-samples`"
+            )
 
     def mix_words(self, order: MixedOrder) -> str:
         """The shares of a mixture, in per cent."""
@@ -94,7 +145,8 @@ def open_data(config: TrainConfig, saved: Checkpoint | None = None) -> Data:
             the training and the validation split.
         UsageError: If a file of class weights does not fit.
     """
-    shards = open_shards(config.shards)
+    cache = Cache(config.cache or default_folder(), parse_size(config.cache_size))
+    shards = open_shards(config.shards, cache)
     mix = chosen_mix(shards, config)
     sets = shards.train_sets(config.train_split, mix)
     refuse_absent(shards, sets, config, mix)
@@ -107,7 +159,9 @@ def open_data(config: TrainConfig, saved: Checkpoint | None = None) -> Data:
         weights = saved.class_weights
     else:
         weights = class_weights(config.class_weights, train, sample_shares(sets, order), pixels)
-    return Data(config, shards, train, order, val_sets, pixels, weights)
+    data = Data(config, cache, shards, train, order, val_sets, pixels, weights)
+    data.refuse_small_cache()
+    return data
 
 
 def chosen_mix(shards: Shards, config: TrainConfig) -> dict[str, Fraction] | None:
@@ -211,3 +265,9 @@ def drawn_pixels(sets: Sequence[SampleSet], order: SampleOrder) -> NDArray[np.fl
             return None
         total += pixels if shares is None else pixels * (shares[i] * len(order) / len(samples))
     return total
+
+
+def largest(shards: Sequence[Shard], count: int) -> int:
+    """Bytes of the largest so many of the shards at URLs."""
+    sizes = sorted((s.record.bytes for s in shards if s.cache is not None), reverse=True)
+    return sum(sizes[:count])

@@ -4,13 +4,14 @@ import json
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -29,10 +30,13 @@ from segtrain.matrix_picture import matrix_picture
 from segtrain.metrics import ImageCounts, Scores, all_background, confusion, margins, scores
 from segtrain.places import Places
 from segtrain.predictor import Predictor, Size, Views, load_predictor
+from segtrain.remote.ahead import Fetching, fetched_ahead
+from segtrain.remote.cache import Cache
 from segtrain.samples import Decoded, load
 from segtrain.sampleset import SampleSet
 from segtrain.shards import open_shards
 
+SHARDS_AHEAD = 2  # of those at URLs, beyond those that are being read
 DECODERS = 4  # threads that decode ahead; Pillow's decoders let other threads run
 
 STDOUT = Path("-")
@@ -141,8 +145,38 @@ def rates(found: Scores) -> dict[str, float]:
     return {name: asdict(found)[name] for name in names}
 
 
-def decoded_ahead(samples: SampleSet, numbers: Sequence[int]) -> Iterator[Decoded]:
+def decoded_ahead(
+    samples: SampleSet, numbers: Sequence[int], fetching: Fetching = lambda *_: None
+) -> Iterator[Decoded]:
     """Samples in the order of `numbers`, decoded by threads a few images ahead.
+
+    Args:
+        samples: The samples.
+        numbers: Which of them.
+        fetching: How people follow the fetching of the first shards, where they lie at URLs.
+
+    Raises:
+        SampleError: If one cannot be read.
+        ShardsError: If the first shard at a URL cannot be had.
+    """
+    stream = decoded_by_threads(samples, numbers)
+    if not samples.remote:
+        return stream
+    shards = np.searchsorted(samples.starts, np.asarray(numbers, np.int64), side="right") - 1
+    changes = np.flatnonzero(np.diff(shards, prepend=-1))  # where another shard begins
+
+    def needed(k: int) -> tuple[list[int], list[int]]:
+        ahead = k + 2 * DECODERS
+        coming = changes[np.searchsorted(changes, ahead) :][:SHARDS_AHEAD]
+        return shards[k:ahead].tolist(), shards[coming].tolist()
+
+    return fetched_ahead(stream, samples.shards, needed, 0, fetching)
+
+
+def decoded_by_threads(
+    samples: SampleSet, numbers: Sequence[int]
+) -> Generator[Decoded, None, None]:
+    """What `decoded_ahead` gives, of shards that are there.
 
     Raises:
         SampleError: If one cannot be read.
@@ -186,6 +220,7 @@ def evaluate_set(
     numbers: Sequence[int],
     watch: Watcher,
     batch: int = 1,
+    fetching: Fetching = lambda *_: None,
 ) -> Counted:
     """Predict images at their own size and count.
 
@@ -196,6 +231,7 @@ def evaluate_set(
         watch: Called after each image; in the order of `numbers` where `batch` is 1.
         batch: Images that are predicted at once, all of one padded size, so that the result does
             not depend on it.
+        fetching: How people follow the fetching of the first shards, where they lie at URLs.
 
     Raises:
         SampleError: If a sample cannot be read.
@@ -206,7 +242,7 @@ def evaluate_set(
     confmat = torch.zeros(size, size, dtype=torch.int64, device=predictor.device)
     found: dict[int, tuple[str, Tensor]] = {}
     try:
-        for group in grouped(decoded_ahead(samples, numbers), predictor.form, batch):
+        for group in grouped(decoded_ahead(samples, numbers, fetching), predictor.form, batch):
             preds = predictor.predict_batch([sample.image for _, sample in group])
             for (position, sample), pred in zip(group, preds, strict=True):
                 target = torch.tensor(sample.mask, device=predictor.device)  # (H, W)
@@ -231,6 +267,8 @@ def evaluate_run(
     *,
     views: Views | None = None,
     batch: int = 1,
+    cache: Cache | None = None,
+    fetching: Fetching = lambda *_: None,
 ) -> tuple[Path, Checkpoint, list[SetResult]]:
     """Judge a run's net on a split of every data set.
 
@@ -242,6 +280,8 @@ def evaluate_run(
         start: Called with each data set's name and number of images; gives its watcher.
         views: In which forms the net sees an image; as it is by default.
         batch: Images that are predicted at once; the result does not depend on it.
+        cache: Where shards of URLs are copied to; by default the user's cache folder.
+        fetching: How people follow the fetching of the first shards, where they lie at URLs.
 
     Returns:
         The checkpoint's path, the checkpoint, and a result per data set.
@@ -252,14 +292,14 @@ def evaluate_run(
     """
     path = find_checkpoint(run)
     checkpoint = load_checkpoint(path)
-    directory = open_shards(shards)
+    directory = open_shards(shards, cache)
     check_classes(checkpoint, directory.classes, path)
     sets = directory.sets(split)
     predictor = load_predictor(checkpoint, path, device, views)
     results = []
     for samples in sets:
         watch = start(samples.datasets[0], len(samples))
-        counted = evaluate_set(predictor, samples, range(len(samples)), watch, batch)
+        counted = evaluate_set(predictor, samples, range(len(samples)), watch, batch, fetching)
         results.append(set_result(samples, split, counted))
     return path, checkpoint, results
 

@@ -8,7 +8,9 @@ from typing import Protocol
 
 from segtrain.errors import ShardsError
 from segtrain.manifests import Manifest, ShardRecord, read_manifest, unreadable
-from segtrain.places import Places, plain_places
+from segtrain.places import Places, is_url, plain_places
+from segtrain.remote.cache import Cache
+from segtrain.remote.settings import CACHE_SIZE, default_folder, parse_size
 from segtrain.shardfile import Shard
 
 
@@ -101,8 +103,21 @@ def missing_manifest(path: Path) -> str:
     )
 
 
-def open_folders(places: Places) -> list[tuple[Manifest, Folder]]:
+def open_folder(place: str, cache: Cache | None) -> Folder:
+    """The folder at a path or URL; it is not looked at yet."""
+    if not is_url(place):
+        return LocalFolder(Path(place))
+    from segtrain.remote.folder import RemoteFolder
+
+    return RemoteFolder(place, cache or Cache(default_folder(), parse_size(CACHE_SIZE)))
+
+
+def open_folders(places: Places, cache: Cache | None = None) -> list[tuple[Manifest, Folder]]:
     """All manifests of one place or several, each with the folder that it lies in.
+
+    Args:
+        places: Paths and URLs.
+        cache: Where shards of URLs are copied to; by default the user's cache folder.
 
     Returns:
         Sorted by data set, so that the order in which the places were named changes nothing.
@@ -111,7 +126,7 @@ def open_folders(places: Places) -> list[tuple[Manifest, Folder]]:
         ShardsError: If one is missing, empty or damaged, a data set lies in two of them, or data
             sets have different classes.
     """
-    folders: list[Folder] = [LocalFolder(Path(place)) for place in plain_places(places)]
+    folders = [open_folder(place, cache) for place in plain_places(places)]
     found = [(manifest, folder) for folder in folders for manifest in folder.manifests()]
     found.sort(key=lambda pair: pair[0].dataset)
     for (first, here), (second, there) in itertools.pairwise(found):

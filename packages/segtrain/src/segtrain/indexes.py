@@ -3,6 +3,7 @@
 import itertools
 import tarfile
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from segtrain.errors import ShardsError
 from segtrain.members import MembersError, chosen_members, split_name
 from segtrain.shardfile import Shard
 
+AT_ONCE = 8  # indices that are fetched at the same time
 MEMBERS = ("jpg", "json", "seg.png")
 
 
@@ -131,4 +133,18 @@ def index_shard(shard: Shard) -> ShardIndex:
             f"{shard}: has {record.bytes:,} bytes, but {shard.idx.rpartition('/')[2]} places a "
             f"member up to byte {end:,}; {shard.advice()}"
         )
+    if text is not None:
+        shard.keep_idx(text)
     return index
+
+
+def index_shards(shards: Sequence[Shard]) -> list[ShardIndex]:
+    """The indices of shards, in order; those at URLs are fetched several at a time.
+
+    Raises:
+        ShardsError: If one of them is missing or damaged.
+    """
+    if all(shard.cache is None for shard in shards):
+        return [index_shard(shard) for shard in shards]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(index_shard, shards))

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.errors import SampleError, ShardsError
-from segtrain.indexes import ShardIndex, index_shard
+from segtrain.indexes import ShardIndex, index_shards
 from segtrain.manifests import ClassInfo, Manifest, SplitRecord
 from segtrain.members import OWN, Layout
 from segtrain.openfiles import OpenFiles
 from segtrain.shardfile import Shard
+
+FETCHES = 5  # of a shard whose copy is removed again before it can be opened
 
 
 class Sample(NamedTuple):
@@ -63,6 +65,11 @@ class SampleSet:
         return len(self.keys)
 
     @property
+    def remote(self) -> bool:
+        """Whether any of its shards lies at a URL."""
+        return any(shard.cache is not None for shard in self.shards)
+
+    @property
     def shard_sizes(self) -> tuple[int, ...]:
         """Number of samples of each shard."""
         return tuple(int(n) for n in np.diff(self.starts))
@@ -84,14 +91,34 @@ class SampleSet:
         """
         key, shard = self.place(number)
         image_at, image_size, mask_at, mask_size = (int(n) for n in self.spans[number])
-        try:
-            image = self.files.read(shard.path, image_at, image_size)
-            mask = self.files.read(shard.path, mask_at, mask_size)
-        except OSError as error:
-            raise SampleError(f"{shard}: {key} cannot be read: {error}") from error
+        image = self.read_bytes(key, shard, image_at, image_size)
+        mask = self.read_bytes(key, shard, mask_at, mask_size)
         if (len(image), len(mask)) != (image_size, mask_size):
             raise SampleError(f"{shard}: ends within {key}; {shard.advice()}")
         return Sample(key, image, mask, shard.record.layout)
+
+    def read_bytes(self, key: str, shard: Shard, offset: int, size: int) -> bytes:
+        """Bytes of a shard, which is fetched first where it lies at a URL.
+
+        Raises:
+            SampleError: If it cannot be read, with the sample's key.
+        """
+        for _ in range(FETCHES if shard.cache else 1):
+            try:
+                return self.files.read(shard.path, offset, size)
+            except FileNotFoundError as error:
+                if shard.cache is None:
+                    raise SampleError(f"{shard}: {key} cannot be read: {error}") from error
+            except OSError as error:
+                raise SampleError(f"{shard}: {key} cannot be read: {error}") from error
+            try:
+                shard.fetch()
+            except ShardsError as error:
+                raise SampleError(f"{key}: {error}") from error
+        raise SampleError(
+            f"{shard}: {key} cannot be read: others remove its copy as soon as it is fetched; use "
+            "a larger --cache-size"
+        )
 
     def read_facts(self, number: int) -> dict[str, Any]:
         """The `KEY.json` of sample `number`.
@@ -102,11 +129,7 @@ class SampleSet:
         """
         key, shard = self.place(number)
         offset, size = (int(n) for n in self.facts[number])
-        try:
-            data = self.files.read(shard.path, offset, size)
-        except OSError as error:
-            raise SampleError(f"{shard}: {key} cannot be read: {error}") from error
-        found = json.loads(data)
+        found = json.loads(self.read_bytes(key, shard, offset, size))
         if not isinstance(found, dict):
             raise ValueError(f"{key}.json holds no object")  # noqa: TRY004 - of JSON, not of Python
         return found
@@ -151,7 +174,7 @@ def load_shards(manifest: Manifest, split: SplitRecord, shards: Sequence[Shard])
             synthetic=manifest.synthetic,
             resized=split.resized,
         ),
-        [index_shard(shard) for shard in shards],
+        index_shards(shards),
     )
 
 
@@ -211,9 +234,12 @@ def counted_pixels(samples: SampleSet) -> NDArray[np.int64] | None:
     """Mask pixels of class 0..C and of 255, `(C + 2,)`, summed over the `KEY.json` of the samples.
 
     Returns:
-        None where a sample's facts cannot be read, as in shards that have none.
+        None where a sample's facts cannot be read, as in shards that have none, and of shards at
+        URLs, which would have to be fetched whole for it.
     """
     total = np.zeros(len(samples.classes) + 1, np.int64)
+    if samples.remote:
+        return None
     try:
         for number in range(len(samples)):
             total += np.array(samples.read_facts(number)["pixels"], np.int64)

@@ -1,7 +1,7 @@
 """Starting and resuming a run: everything that must be right before the first step."""
 
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from segtrain import __version__, learning
-from segtrain.batches import Batch, BatchDataset, batches
 from segtrain.checkpoint import (
     Checkpoint,
     check_classes,
@@ -38,6 +37,7 @@ from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.ranks import Ranks, check_batch, joined
 from segtrain.recipes import configure, recipe_words
+from segtrain.remaining import remaining_batches
 from segtrain.runs import RunFolder
 from segtrain.starts import initial_predictor, make_predictor
 from segtrain.summary import Outcome, print_outcome
@@ -46,8 +46,6 @@ from segtrain.train import Trainer
 from segtrain.training_display import TrainDisplay, training_display
 from segtrain.training_view import View
 from segtrain.validation import floors
-
-MOST_WORKERS = 16
 
 
 def new_config(given: Mapping[str, Any]) -> tuple[TrainConfig, Checkpoint | None]:
@@ -278,7 +276,10 @@ def go(trainer: Trainer, data: Data) -> Outcome:
         if trainer.ranks.main:
             trainer.log = log_of(trainer, data)
     try:
-        with Interruption(relayed=relayed) as stop, closing(stream_of(trainer, data)) as stream:
+        with (
+            Interruption(relayed=relayed) as stop,
+            closing(remaining_batches(trainer, data, stop)) as stream,
+        ):
             trainer.display.begin(trainer.step, trainer.lines, stop)
             trainer.run(stream, stop)
     except InterruptedRunError:
@@ -308,21 +309,6 @@ def log_of(trainer: Trainer, data: Data) -> RunLog:
     )
 
 
-def stream_of(trainer: Trainer, data: Data) -> Generator[Batch, None, None]:
-    """The batches that are still to be learnt."""
-    config, device, ranks = trainer.config, trainer.predictor.device, trainer.ranks
-    dataset = BatchDataset(
-        data.train,
-        data.order,
-        data.augmentation,
-        config.batch,
-        ranks.rank,
-        ranks.world,
-    )
-    workers = default_workers(device, ranks) if config.workers is None else config.workers
-    return batches(dataset, trainer.step, config.steps, workers, pin=device.type == "cuda")
-
-
 def outcome_of(trainer: Trainer) -> Outcome:
     """Where a run stands."""
     return Outcome(
@@ -347,12 +333,6 @@ def view_of(config: TrainConfig, data: Data) -> View:
     )
     title = f"FCN-{config.variant}  {config.out}"
     return View(title, plan, floors(len(data.shards.classes), known(data.train.pixels)))
-
-
-def default_workers(device: torch.device, ranks: Ranks) -> int:
-    """One process per core to feed a GPU; none on a CPU, whose cores the net itself needs."""
-    cores = (os.cpu_count() or 1) // ranks.local_world
-    return min(MOST_WORKERS, max(1, cores)) if device.type != "cpu" else 0
 
 
 def recipe_lines(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segtrain.errors import ShardsError
 from segtrain.manifests import ShardRecord
+from segtrain.remote.cache import Cache, Pin, Watch, index_url
 
 CHUNK = 1 << 20  # bytes that are hashed at a time
 
@@ -17,33 +18,63 @@ class Shard:
     Attributes:
         dataset: The data set.
         record: What the manifest says of it.
-        path: Its file on this machine.
+        path: Its file on this machine; of one at a URL, where its copy lies once it is fetched.
+        url: Where it is fetched from; empty for one of this machine.
+        cache: What its copy lies in; None for one of this machine.
     """
 
     dataset: str
     record: ShardRecord
     path: Path
+    url: str = ""
+    cache: Cache | None = None
 
     def __str__(self) -> str:
-        return str(self.path)
+        return self.url or str(self.path)
+
+    def fetch(self) -> None:
+        """Have its file on this machine.
+
+        Raises:
+            ShardsError: If it cannot be fetched.
+        """
+        if self.cache is not None:
+            self.cache.fetch(self.url, self.record)
+
+    def pin(self, watch: Watch) -> Pin:
+        """Fetch it, and keep its copy until the pin is released; for shards at URLs.
+
+        Raises:
+            ShardsError: If it cannot be fetched, or is one of this machine.
+        """
+        if self.cache is None:
+            raise ShardsError(f"{self}: lies on this machine, nothing keeps it")
+        return self.cache.pin(self.url, self.record, watch)
 
     @property
     def folder(self) -> str:
         """Where its manifest lies, for messages."""
+        if self.url:
+            return self.url.removesuffix(f"/{self.record.name}")
         return str(self.path.parents[self.record.name.count("/")])
 
     @property
     def idx(self) -> str:
         """Where its index lies, for messages."""
-        return str(self.path.with_suffix(".idx"))
+        return index_url(self.url) if self.url else str(self.path.with_suffix(".idx"))
 
     def idx_text(self) -> str | None:
-        """Its index as it lies beside it; None where there is none.
+        """Its index as it lies beside it; None where there is none: then its file is here.
 
         Raises:
             ShardsError: If the shard itself is missing or has another size than the manifest says,
                 or the index cannot be read.
         """
+        if self.cache is not None:
+            text = self.cache.index(self.url, self.record)
+            if text is None:
+                self.fetch()
+            return text
         self.check_size()
         path = self.path.with_suffix(".idx")
         try:
@@ -55,6 +86,11 @@ class Shard:
                 f"{path}: not a usable index ({error}); delete it and the shard's own headers are "
                 "read instead"
             ) from error
+
+    def keep_idx(self, text: str) -> None:
+        """Note that this index is right, so that it need not be fetched again."""
+        if self.cache is not None:
+            self.cache.keep_index(self.url, self.record, text)
 
     def check_size(self) -> None:
         """Refuse a file that is missing or has another size than the manifest says.
@@ -98,9 +134,12 @@ class Shard:
                 f"the shard is as it was built (sha256 {found}), so what it was built from is "
                 f"damaged; {self.advice()}"
             )
+        again = "copy it here again"
+        if self.cache is not None:
+            again = f"remove its copy {self.path}, so that it is fetched again"
         return (
             f"the shard is not as it was built: its sha256 is {found}, the manifest's {expected}; "
-            f"copy it here again, or {self.advice()}"
+            f"{again}, or {self.advice()}"
         )
 
 

@@ -8,6 +8,7 @@ from segtrain.errors import ShardsError
 from segtrain.folders import Folder, open_folders
 from segtrain.manifests import FIXED_VIEW, ClassInfo, Manifest, SplitRecord
 from segtrain.places import Places
+from segtrain.remote.cache import Cache
 from segtrain.sampleset import SampleSet, join, load_shards, select_keys
 
 
@@ -134,11 +135,15 @@ class Shards:
         return next((record.keys for record in found), None)
 
 
-def open_shards(places: Places) -> Shards:
+def open_shards(places: Places, cache: Cache | None = None) -> Shards:
     """Open one shards directory or several by their manifests.
+
+    Args:
+        places: Paths and URLs.
+        cache: Where shards of URLs are copied to; by default the user's cache folder, 50 GB.
 
     Raises:
         ShardsError: If one is missing, empty or cannot be understood, a data set lies in two of
             them, or data sets have different classes.
     """
-    return Shards(tuple(open_folders(places)))
+    return Shards(tuple(open_folders(places, cache)))

@@ -257,6 +257,16 @@ def progress_bar(*, plain: bool = False) -> Iterator["Progress"]:
         yield progress
 
 
+def byte_counter(progress: "Progress") -> Callable[[int, int], None]:
+    """What shows how far the fetching of shards is; a bar from its first call to the last."""
+    task = progress.add_task("fetching shards", total=None, visible=False, unit="MB", note="")
+
+    def show(done: int, total: int) -> None:
+        progress.update(task, completed=done // 10**6, total=total // 10**6, visible=done < total)
+
+    return show
+
+
 def image_counter(progress: "Progress", words: str, total: int) -> Callable[[int], None]:
     """A task of a progress bar; call it with the number of images done."""
     task = progress.add_task(words, total=total, unit="images", note="")

@@ -73,6 +73,10 @@ class TrainDisplay:
         """Say what is being done from now on."""
         self.view.doing, self.view.part = what, None
 
+    def fetching(self, done: int, total: int) -> None:
+        """Show how far the first shards are, in bytes, before training can begin."""
+        self.view.doing, self.view.part = "fetching shards, MB", (done // 10**6, total // 10**6)
+
     def close(self) -> None:
         """Take the live view away; from now on lines are printed."""
         if self.live is not None:

@@ -1,9 +1,11 @@
 """What is read and how it is cut: a panel of options."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from segtrain.options.fields import about
+from segtrain.remote.settings import CACHE_SIZE
 
 Fit = Literal["crop", "squash", "native"]
 
@@ -15,7 +17,9 @@ class DataOptions:
     shards: tuple[str, ...] = field(
         default=("shards",),
         metadata=about(
-            "Data", "A shards directory; may be given several times, for data sets in several."
+            "Data",
+            "A shards directory, a path or a URL (https://, s3://, ...); may be given several "
+            "times, for data sets in several.",
         ),
     )
     train_split: str = field(
@@ -32,6 +36,22 @@ class DataOptions:
             "Data",
             "What to validate on: val, or a named subset such as seg11valid or a hold-out's "
             "NAME-val. It may share no image with the training split.",
+        ),
+    )
+    cache: Path | None = field(
+        default=None,
+        metadata=about(
+            "Data",
+            "Folder for copies of shards from URLs, which all runs of a machine may share. By "
+            "default segtrain/shards in the user's cache folder.",
+        ),
+    )
+    cache_size: str = field(
+        default=CACHE_SIZE,
+        metadata=about(
+            "Data",
+            "How much of them to keep, as 50GB or 1.5TB; those used longest ago go first. It has "
+            "to hold two blocks of 16 shards of each data set.",
         ),
     )
     mix: str | None = field(

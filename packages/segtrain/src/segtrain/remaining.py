@@ -1,0 +1,63 @@
+"""The batches that a run has still to learn: read in processes, fetched ahead from URLs."""
+
+import os
+from collections.abc import Generator
+
+import torch
+
+from segtrain.batches import Batch, BatchDataset, batches, fresh_context
+from segtrain.data import Data
+from segtrain.interruption import Interruption
+from segtrain.ranks import Ranks
+from segtrain.remote.ahead import fetched_ahead
+from segtrain.train import Trainer
+
+MOST_WORKERS = 16
+
+
+def remaining_batches(
+    trainer: Trainer, data: Data, stop: Interruption
+) -> Generator[Batch, None, None]:
+    """The batches that are still to be learnt.
+
+    Args:
+        trainer: The run, where it stands.
+        data: What it trains on.
+        stop: Asked while the first shards of URLs are waited for.
+    """
+    config, device, ranks = trainer.config, trainer.predictor.device, trainer.ranks
+    dataset = BatchDataset(
+        data.train,
+        data.order,
+        data.augmentation,
+        config.batch,
+        ranks.rank,
+        ranks.world,
+    )
+    workers = default_workers(device, ranks) if config.workers is None else config.workers
+    stream = batches(
+        dataset,
+        trainer.step,
+        config.steps,
+        workers,
+        pin=device.type == "cuda",
+        context=fresh_context() if data.remote else None,
+    )
+    if not data.train.remote:
+        return stream
+
+    def show(done: int, total: int) -> None:
+        trainer.display.fetching(done, total)
+        if ranks.world == 1:  # several agree on a stop after a step
+            stop.check()
+
+    def needed(k: int) -> tuple[list[int], list[int]]:
+        return data.order.shards_at(k * config.batch)
+
+    return fetched_ahead(stream, data.train.shards, needed, trainer.step, show)
+
+
+def default_workers(device: torch.device, ranks: Ranks) -> int:
+    """One process per core to feed a GPU; none on a CPU, whose cores the net itself needs."""
+    cores = (os.cpu_count() or 1) // ranks.local_world
+    return min(MOST_WORKERS, max(1, cores)) if device.type != "cpu" else 0

@@ -1,0 +1,1 @@
+"""Shards at URLs: stores, the local cache that they are copied into, and fetching ahead."""
