@@ -18,7 +18,7 @@ THIN = {
     "device": "cpu",
     "dropout": 0.0,
 }
-QUICK = Plan(batches=3, steps=12)
+QUICK = Plan(batches=3, steps=12, overfit=60, rate_steps=6)
 
 Examine = Callable[..., Examination]
 

@@ -12,9 +12,12 @@ from torch import nn
 from segtrain.doctor.examination import Examination
 from segtrain.doctor.motion import Gradients, motion, peaks, wake_steps
 
+# longer chains of zeros multiply so many small numbers that float32 ends before they do
+chains = st.lists(st.booleans(), min_size=1, max_size=5).filter(lambda zeros: sum(zeros) <= 3)
 
-@settings(max_examples=40, deadline=None)
-@given(zeros=st.lists(st.booleans(), min_size=1, max_size=5), seed=st.integers(0, 99))
+
+@settings(max_examples=30, deadline=None)
+@given(zeros=chains, seed=st.integers(0, 99))
 def test_a_chain_wakes_in_time_or_never(zeros: list[bool], seed: int) -> None:
     """What has no gradient by `wake_steps` has none for as long again.
 

@@ -35,10 +35,14 @@ class Plan:
     Attributes:
         batches: Different global batches that are looked at.
         steps: Steps in which the copy is watched, at least.
+        overfit: Steps in which a copy learns a few images by heart, at most.
+        rate_steps: Steps at each learning rate that is tried.
     """
 
     batches: int = 8
     steps: int = 40
+    overfit: int = 150
+    rate_steps: int = 12
 
 
 @dataclass

@@ -36,12 +36,14 @@ class Branch:
         strength: Root mean square of its scores.
         spread: Root mean square of what its scores vary over places and images, class by class:
             the rest is a constant, which any bias could give.
-        silenced: The net without it.
+        silenced: The net with the branch's scores at zero.
+        levelled: The net with each of them at its mean: what a bias could not replace is gone.
     """
 
     strength: float
     spread: float
     silenced: Judgement
+    levelled: Judgement
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,24 @@ def silencing(exam: Examination) -> Branches:
     modules = branches(model)
     for number, (name, module) in enumerate(modules.items()):
         exam.progress("silencing branches", number, len(modules))
-        strength, spread = outputs(exam, model, module)
-        with silent(module):
-            found[name] = Branch(strength, spread, judge(exam, model))
+        values = outputs(exam, model, module)  # (C, positions)
+        mean = values.mean(1)
+        spread = float((values - mean[:, None]).square().mean().sqrt())
+        with replaced(module, torch.zeros_like(mean)):
+            silenced = judge(exam, model)
+        with replaced(module, mean):
+            levelled = judge(exam, model)
+        strength = float(values.square().mean().sqrt())
+        found[name] = Branch(strength, spread, silenced, levelled)
     return Branches(judge(exam, model), found)
 
 
 @contextmanager
-def silent(module: nn.Module) -> Iterator[None]:
-    """The module puts out zeros: in front of the softmax, as if it were not there."""
+def replaced(module: nn.Module, scores: Tensor) -> Iterator[None]:
+    """The module puts out these scores `(C,)` at every place; zeros are as if it were not there."""
 
     def hush(_: nn.Module, __: Any, output: Tensor) -> Tensor:  # noqa: ANN401 - torch's own
-        return torch.zeros_like(output)
+        return scores.to(output.dtype).view(1, -1, 1, 1).expand_as(output)
 
     handle = module.register_forward_hook(hush)
     try:
@@ -89,9 +97,7 @@ def judge(exam: Examination, model: nn.Module) -> Judgement:
     """Loss and IoU on all batches of the examination, in float32."""
     total, pixels, matrix = 0.0, 0, torch.zeros(0)
     with as_judged(exam, model):
-        for batch in exam.batches:
-            image, target = exam.inputs(batch)
-            logits: Tensor = model(image)
+        for logits, target in predictions(exam, model):
             loss, valid = pixel_loss(logits, target)
             total, pixels = total + float(loss), pixels + int(valid)
             counted = confusion(logits.argmax(1), target, logits.shape[1]).cpu()
@@ -100,8 +106,22 @@ def judge(exam: Examination, model: nn.Module) -> Judgement:
 
 
 @torch.no_grad()
-def outputs(exam: Examination, model: nn.Module, module: nn.Module) -> tuple[float, float]:
-    """Strength and spread of what a module puts out, see `Branch`."""
+def mean_loss(exam: Examination, model: nn.Module) -> float:
+    """Mean loss over all valid pixels of the examination, the net in the mode that it is in."""
+    pairs = [pixel_loss(*pair) for pair in predictions(exam, model)]
+    return sum(float(loss) for loss, _ in pairs) / sum(int(valid) for _, valid in pairs)
+
+
+def predictions(exam: Examination, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits, float32 `(N, C, H, W)`, and targets, uint8 `(N, H, W)`, batch by batch."""
+    for batch in exam.batches:
+        image, target = exam.inputs(batch)
+        yield model(image), target
+
+
+@torch.no_grad()
+def outputs(exam: Examination, model: nn.Module, module: nn.Module) -> Tensor:
+    """What a module puts out on all batches: float32 `(C, positions)`."""
     seen: list[Tensor] = []
 
     def note(_: nn.Module, __: Any, output: Tensor) -> None:  # noqa: ANN401 - torch's own
@@ -112,6 +132,4 @@ def outputs(exam: Examination, model: nn.Module, module: nn.Module) -> tuple[flo
         for batch in exam.batches:
             model(exam.inputs(batch)[0])
     handle.remove()
-    values = torch.cat(seen, 1)  # (C, positions)
-    apart = values - values.mean(1, keepdim=True)
-    return float(values.square().mean().sqrt()), float(apart.square().mean().sqrt())
+    return torch.cat(seen, 1)

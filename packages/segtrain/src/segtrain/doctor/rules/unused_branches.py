@@ -20,8 +20,8 @@ def examine(exam: Examination) -> Opinion:
         return findings
     if not exam.patient.trained:
         return Healthy(f"scores of {', '.join(found.by_name)} vary with the image")
-    costs = [f"{n} {b.silenced.loss - found.whole.loss:+.3f}" for n, b in found.by_name.items()]
-    return Healthy(f"loss {found.whole.loss:.3f}; with a branch silenced: {', '.join(costs)}")
+    costs = [f"{n} {b.levelled.loss - found.whole.loss:+.3f}" for n, b in found.by_name.items()]
+    return Healthy(f"loss {found.whole.loss:.3f}; without what a branch sees: {', '.join(costs)}")
 
 
 def examine_branch(exam: Examination, found: Branches, name: str) -> list[Finding]:
@@ -31,7 +31,7 @@ def examine_branch(exam: Examination, found: Branches, name: str) -> list[Findin
         if name != "deep" and not is_dead(exam, name):
             return []  # a skip may sleep, as long as it can wake
         return [nothing(exam, found, name)]
-    worth = branch.silenced.loss - found.whole.loss
+    worth = branch.levelled.loss - found.whole.loss
     if patient.checkpoint and patient.checkpoint.step >= LONG and name == "deep" and worth < HARDLY:
         return [hardly(found, branch)]
     return []
@@ -46,8 +46,10 @@ def is_dead(exam: Examination, name: str) -> bool:
 def figures(found: Branches, branch: Branch) -> str:
     """What the net loses without a branch."""
     return (
-        f"silenced, the loss goes from {found.whole.loss:.3f} to {branch.silenced.loss:.3f} and "
-        f"the mean IoU from {100 * found.whole.iou:.1f} to {100 * branch.silenced.iou:.1f} %"
+        f"with its scores at zero the loss goes from {found.whole.loss:.3f} to "
+        f"{branch.silenced.loss:.3f} and the mean IoU from {100 * found.whole.iou:.1f} to "
+        f"{100 * branch.silenced.iou:.1f} %, with each at its mean to {branch.levelled.loss:.3f} "
+        f"and {100 * branch.levelled.iou:.1f} %"
     )
 
 
@@ -69,6 +71,7 @@ def nothing(exam: Examination, found: Branches, name: str) -> Finding:
         strength=branch.strength,
         loss=found.whole.loss,
         loss_silenced=branch.silenced.loss,
+        loss_levelled=branch.levelled.loss,
         iou=found.whole.iou,
         iou_silenced=branch.silenced.iou,
     )
@@ -83,7 +86,7 @@ def hardly(found: Branches, branch: Branch) -> Finding:
         remedy="train 32s first, then 16s and 8s from it by --init, or give it more steps",
         branch="deep",
         loss=found.whole.loss,
-        loss_silenced=branch.silenced.loss,
+        loss_levelled=branch.levelled.loss,
     )
 
 
@@ -96,10 +99,11 @@ RULE = Rule(
     "[the table](initialisation.md) dead and healthy rows end at the same loss). Only silencing "
     "the branch tells.",
     evidence="The scores of each branch over all places of all images of the examination, after "
-    "the steps of dead-layers; loss and mean IoU with the branch's scores at zero. Fatal: the "
-    "scores of the deep branch are constant (spread below 1e-5 of their strength), or those of a "
-    "skip that also never had a gradient. A skip that still sleeps is healthy. In a net trained "
-    "for 1,000 steps or more, a deep branch worth less than 0.005 nats is a warning.",
+    "the steps of dead-layers; loss and mean IoU with the branch's scores at zero, and with each "
+    "at its mean, for a constant could come from any bias. Fatal: the scores of the deep branch "
+    "are constant (spread below 1e-5 of their strength), or those of a skip that also never had a "
+    "gradient. A skip that still sleeps is healthy. In a net trained for 1,000 steps or more, a "
+    "deep branch that is worth less than 0.005 nats beyond its mean is a warning.",
     remedy="Find what cuts the branch off: a zero layer, a factor of 0, a frozen or unused layer.",
     examine=examine,
 )
