@@ -122,3 +122,35 @@ def test_a_long_gradient_is_shortened(clip: float) -> None:
     whole, ours = (torch.cat([p.grad.ravel() for p in m.parameters()]) for m in models)
     torch.testing.assert_close(norm, whole.norm(), rtol=1e-4, atol=0)
     torch.testing.assert_close(ours, whole * min(1, clip / float(whole.norm())), rtol=1e-4, atol=0)
+
+
+def test_a_compiled_net_learns_the_same_under_the_same_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Compiled, a step has the gradients of the plain net, and the state dict its names."""
+    compile_net = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda net, **options: compile_net(net, backend="eager", **options)
+    )
+    found = []
+    for compiled in (False, True):
+        learner = thin(dropout=0.0, compile=compiled)
+        assert (learner.compiled is not None) == compiled
+        learner.gradients(make_batch())
+        found.append({n: p.grad for n, p in learner.predictor.model.named_parameters()})
+    assert found[0].keys() == found[1].keys()
+    for name, expected in found[0].items():
+        torch.testing.assert_close(found[1][name], expected)
+
+
+def test_precision_decides_in_which_numbers_a_net_learns() -> None:
+    """In bf16 a step is near that of fp32, but not equal; weights and gradients stay float32."""
+    batch, found = make_batch(), {}
+    for precision in ("auto", "fp32", "bf16"):
+        learner = thin(dropout=0.0, precision=precision)
+        object.__setattr__(learner.predictor, "precision", precision)
+        loss = float(learner.gradients(batch).loss)
+        found[precision] = loss
+        assert {p.grad.dtype for p in learner.predictor.model.parameters()} == {torch.float32}
+    assert found["auto"] == found["fp32"] != found["bf16"]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.05)

@@ -5,7 +5,12 @@ import torch
 
 from segtrain.config import TrainConfig
 from segtrain.models.fcn import FCN
-from segtrain.optimizer import make_optimizer, parameter_groups, set_learning_rate
+from segtrain.optimizer import (
+    make_optimizer,
+    parameter_groups,
+    restore_optimizer,
+    set_learning_rate,
+)
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "group"])
@@ -39,3 +44,21 @@ def test_biases_step_at_twice_the_rate() -> None:
     for name, parameter in net.named_parameters():
         step = 1.0 if name.endswith("bias") else 0.5
         torch.testing.assert_close(before[name] - parameter, torch.full_like(parameter, step))
+
+
+def test_a_state_of_another_device_keeps_this_ones_way() -> None:
+    """Restored from a GPU's state, the momentum is that state's and the kernel this device's."""
+    config = TrainConfig(norm="none").resolved()
+    ours, theirs = (make_optimizer(FCN(5, width=0.06), config) for _ in range(2))
+    for parameter in theirs.param_groups[0]["params"]:
+        parameter.grad = torch.ones_like(parameter)
+    set_learning_rate(theirs, 0.1)
+    theirs.step()
+    state = theirs.state_dict()
+    for group in state["param_groups"]:
+        group["fused"] = True
+    restore_optimizer(ours, state)
+    assert [group["fused"] for group in ours.param_groups] == [None, None]
+    assert ours.param_groups[0]["rate"] == 1.0
+    for mine, other in zip(ours.state.values(), theirs.state.values(), strict=True):
+        assert torch.equal(mine["momentum_buffer"], other["momentum_buffer"])

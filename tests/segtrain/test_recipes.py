@@ -80,6 +80,7 @@ BESIDE: dict[str, dict[str, Any]] = {  # what must be given beside it
     "freeze": {"weights": "a.pth"},
     "batch": {"fit": "crop"},
     "accumulate": {"batch": 2, "fit": "crop"},
+    "compile": {"fit": "crop"},
     "width": {"weights": "none"},
     "loss_reduction": {"lr": 1e-6},
     "optimizer": {"lr": 1e-6},

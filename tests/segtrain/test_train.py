@@ -35,7 +35,8 @@ from segtrain.train import Trainer
 from segtrain.training_display import TrainDisplay
 
 Options = dict[str, Any]
-CLOCKED = ("images_per_second", "data_wait", "seconds")  # what may differ between two equal runs
+# what may differ between two equal runs
+CLOCKED = ("images_per_second", "data_wait", "seconds", "tflops", "peak_memory")
 
 
 def log_of(run: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from segtrain.models.counts import count_macs, count_parameters
+from segtrain.models.counts import count_macs, count_parameters, count_training_macs
 from segtrain.models.fcn import FCN
 
 # published by torchvision for its classifiers of 1,000 classes: without norm, with batch norm
@@ -123,3 +123,21 @@ def test_counting_leaves_the_net_as_it_was() -> None:
     assert net.training
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert not any(module._forward_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize("frozen", ["none", "trunk", "head"])
+@pytest.mark.parametrize("upsampling", ["fixed", "learned"])
+def test_torchs_own_counter_agrees_on_training(frozen: str, upsampling: str) -> None:
+    """Forward and backward cost what torch counts on the same shapes, a part frozen or not."""
+    net = shapes_only(7, width=0.25, upsampling=upsampling, norm="group")
+    net.freeze(frozen)
+    with FlopCounterMode(display=False) as counter:
+        torch.autograd.backward(net(torch.empty(1, 3, 64, 64, device="meta")).sum())
+    assert count_training_macs(net, 64, 64) * 2 == counter.get_total_flops()
+
+
+def test_training_costs_about_three_forward_passes() -> None:
+    """Only the first layer, whose input has no gradient, and the upsampling cost fewer."""
+    net = shapes_only(21, variant="8s")
+    passes = count_training_macs(net, 320, 320) / count_macs(net, 320, 320)
+    assert 2.9 < passes < 3

@@ -6,6 +6,8 @@ from segtrain.batches import is_lost_worker
 from segtrain.errors import RunError
 from segtrain.ranks import is_lost_rank
 
+COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch")
+
 
 def explained(error: RuntimeError, at: str, where: torch.device, resume: str) -> RunError | None:
     """The user's error for one of torch's that came in the middle of a step, None for others.
@@ -27,6 +29,11 @@ def explained(error: RuntimeError, at: str, where: torch.device, resume: str) ->
         return RunError(
             f"{at}: a data worker was ended from outside ({error}); if memory ran out, use "
             f"fewer --workers; go on with `{resume}`"
+        )
+    if any(kind.__module__.startswith(COMPILERS) for kind in type(error).__mro__):
+        return RunError(
+            f"{at}: torch could not compile the net here ({str(error).splitlines()[0]}); use "
+            f"--no-compile: `{resume} --no-compile`"
         )
     if is_lost_rank(error):
         told = RunError(

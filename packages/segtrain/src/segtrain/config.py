@@ -28,6 +28,7 @@ RESUMABLE = (
     "workers",
     "threads",
     "accumulate",
+    "compile",
     "log_every",
     "save_every",
     "keep_every",
@@ -70,7 +71,7 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
             parse_mix(self.mix)
         self.check_data()
         self.check_model()
-        self.check_parts()
+        self.check_running()
         self.check_training()
 
     @property
@@ -112,6 +113,19 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
                 "--loss-reduction sum needs its own --lr: that of the mean loss divided by the "
                 "pixels of a step; the papers' is 1e-10 for one image of 500x375"
             )
+
+    def check_running(self) -> None:
+        """Refuse options of running that cannot be meant together.
+
+        Raises:
+            UsageError: With the options and the way on.
+        """
+        if self.compile and self.fit == "native":
+            raise UsageError(
+                "--compile with --fit native would compile the net anew for each size of image; "
+                "use --no-compile"
+            )
+        self.check_parts()
 
     def check_parts(self) -> None:
         """Refuse a batch that cannot be cut as it is asked for.

@@ -1,6 +1,6 @@
 """Learning from one global batch: forward, loss, backward, update."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from segtrain.averaging import WeightAverage
 from segtrain.batches import Batch
 from segtrain.config import TrainConfig, known
-from segtrain.devices import autocast
+from segtrain.devices import autocast, moved, tuned
 from segtrain.errors import UsageError
 from segtrain.loss import Criterion
 from segtrain.metrics import confusion
@@ -19,6 +19,8 @@ from segtrain.models.fcn import FCN
 from segtrain.optimizer import make_optimizer, set_learning_rate
 from segtrain.predictor import Predictor
 from segtrain.ranks import Ranks
+
+Forward = Callable[[Tensor], Tensor]  # images (N, 3, H, W) to logits (N, C, H, W)
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class Learner:
         criterion: What it minimises.
         average: The running average of its weights, None where none is kept.
         ranks: The processes that learn together, each from its part of a global batch.
-        wrapped: The net in the form that trains, where that is not the net itself: so that the
-            ranks share gradients.
+        shared: The net wrapped so that the ranks share gradients; None where there is one rank.
+        compiled: The net, wrapped or not, as torch compiles it; None where it does not.
+        steady: Whether all batches are of one size.
     """
 
     predictor: Predictor
@@ -68,7 +71,9 @@ class Learner:
     criterion: Criterion = field(default_factory=Criterion)
     average: WeightAverage | None = None
     ranks: Ranks = field(default_factory=Ranks)
-    wrapped: nn.Module | None = None
+    shared: DistributedDataParallel | None = None
+    compiled: Forward | None = None
+    steady: bool = True
 
     @property
     def judged(self) -> Predictor:
@@ -78,9 +83,10 @@ class Learner:
         return replace(self.predictor, model=self.average.model)
 
     @property
-    def net(self) -> nn.Module:
+    def net(self) -> Forward:
         """The net in the form that trains."""
-        return self.predictor.model if self.wrapped is None else self.wrapped
+        forms: list[Forward | None] = [self.compiled, self.shared, self.predictor.model]
+        return next(form for form in forms if form is not None)
 
     @property
     def device(self) -> torch.device:
@@ -97,7 +103,12 @@ class Learner:
             batch: The batch, anywhere; of several ranks each has its part of it.
             judge: Whether to count its confusion matrix and measure its gradient, too.
         """
-        target = batch.target.to(self.device, non_blocking=True)  # (N, H, W)
+        with tuned(self.device, steady=self.steady):
+            return self.learn_batch(batch, judge=judge)
+
+    def learn_batch(self, batch: Batch, *, judge: bool) -> Learnt:
+        """`gradients`, under the settings that suit the net."""
+        target = moved(batch.target, self.device)  # (N, H, W)
         valid = self.ranks.sum(self.criterion.weight(target))
         self.optimizer.zero_grad(set_to_none=True)
         learnt = []
@@ -114,8 +125,8 @@ class Learner:
 
     def gradients_stay(self, *, until_last: bool) -> AbstractContextManager[None]:
         """Within it a part's gradients stay on their rank; those of the last are summed up."""
-        if until_last and isinstance(self.net, DistributedDataParallel):
-            return self.net.no_sync()
+        if until_last and self.shared is not None:
+            return self.shared.no_sync()
         return nullcontext()
 
     def parts(self, batch: Batch, target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -123,7 +134,7 @@ class Learner:
         count = len(target)
         ends = [count * i // self.accumulate for i in range(self.accumulate + 1)]
         for part in map(slice, ends[:-1], ends[1:]):
-            yield batch.image[part].to(self.device, non_blocking=True), target[part]
+            yield moved(batch.image[part], self.device), target[part]
 
     def learn_part(
         self, image: Tensor, target: Tensor, valid: Tensor, *, judge: bool
@@ -139,7 +150,7 @@ class Learner:
         Returns:
             Its share of the loss, float32 scalar; its confusion matrix, int64 `(C, C)`, or empty.
         """
-        with autocast(self.device):
+        with autocast(self.device, self.predictor.precision):
             logits = self.net(self.predictor.preprocessing.normalise(image))
         total = self.criterion.total(logits, target)
         objective = self.criterion.objective(total, valid)
@@ -188,6 +199,7 @@ def make_learner(
     device = ranks.device(predictor.device)
     model = shared_statistics(predictor.model, ranks)
     model = model.to(device).to(memory_format=torch.channels_last).train()
+    shared = shared_gradients(model, device, ranks)  # gives all ranks the weights of rank 0
     return Learner(
         replace(predictor, model=model, device=device),
         make_optimizer(model, config),
@@ -195,7 +207,9 @@ def make_learner(
         config.clip,
         Criterion.of(config.loss_reduction, weights, device),
         ranks=ranks,
-        wrapped=shared_gradients(model, device, ranks),  # gives all ranks the weights of rank 0
+        shared=shared,
+        compiled=compiled(model if shared is None else shared) if config.compile else None,
+        steady=config.fit != "native",
         average=WeightAverage(model, config.ema) if config.ema else None,
     )
 
@@ -222,7 +236,14 @@ def shared_statistics(model: FCN, ranks: Ranks) -> FCN:
     return shared
 
 
-def shared_gradients(model: FCN, device: torch.device, ranks: Ranks) -> nn.Module | None:
+def compiled(net: nn.Module) -> Forward:
+    """The net as torch compiles it at its first steps; its weights and their names stay."""
+    return torch.compile(net, dynamic=False)
+
+
+def shared_gradients(
+    model: FCN, device: torch.device, ranks: Ranks
+) -> DistributedDataParallel | None:
     """The net wrapped so that backward averages gradients over the ranks; alone, nothing."""
     if ranks.alone:
         return None

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from segtrain.throughput import Gauge
+
 
 @dataclass
 class Meter:
@@ -36,18 +38,21 @@ class Meter:
         counts = {name: int(plain.get(name, 0)) for name in ("steps", "void_steps")}
         return cls(**(plain | counts))  # type: ignore[arg-type]  # counts are whole
 
-    def line(self, batch: int) -> dict[str, Any]:
-        """What the interval was like, for the log.
+    def line(self, batch: int, gauge: Gauge) -> dict[str, Any]:
+        """What the interval was like, for the log; all ranks come here together.
 
         Args:
             batch: Images per step.
+            gauge: Relates images per second to the hardware.
         """
         seconds = max(self.seconds, 1e-9)
+        rate = self.steps * batch / seconds
         return {
             "loss": self.loss / max(1, self.steps),
             "train_iou": self.train_iou,
             "grad_norm": self.grad_norm,
-            "images_per_second": round(self.steps * batch / seconds, 3),
+            "images_per_second": round(rate, 3),
             "data_wait": round(self.waited / seconds, 4),
+            **gauge.line(rate),
             "void_batches": self.void_steps,
         }

@@ -42,11 +42,23 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     `sgd` and `rmsprop` add the decay to the gradient.
     """
     groups = parameter_groups(model, config.weight_decay)
+    on_gpu = all(p.is_cuda for group in groups for p in group["params"])
+    fused = True if on_gpu else None  # one kernel for all weights; elsewhere torch decides
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=0.0, betas=(config.momentum, 0.999))
+        return torch.optim.AdamW(groups, lr=0.0, betas=(config.momentum, 0.999), fused=fused)
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=0.0, alpha=0.9, momentum=config.momentum)
-    return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum)
+    return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, fused=fused)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Go on with the state that another optimiser of the same weights had, on whatever device.
+
+    How a step is computed (`fused`, `foreach`) stays as it suits this device.
+    """
+    ways = [{k: g[k] for k in ("fused", "foreach") if k in g} for g in optimizer.param_groups]
+    groups = [theirs | ours for theirs, ours in zip(state["param_groups"], ways, strict=True)]
+    optimizer.load_state_dict(state | {"param_groups": groups})
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -17,6 +17,7 @@ from segtrain.errors import UsageError
 from segtrain.manifests import ClassInfo
 from segtrain.models import build
 from segtrain.models.fcn import FCN, STRIDE
+from segtrain.options.running import Precision
 from segtrain.preprocessing import Preprocessing
 
 Size = tuple[int, int]  # width and height in pixels
@@ -99,6 +100,7 @@ class Predictor:
         device: Where it is.
         classes: Its classes in the order of their ids.
         views: In which forms it sees an image.
+        precision: In which numbers it computes.
     """
 
     model: FCN
@@ -106,6 +108,7 @@ class Predictor:
     device: torch.device
     classes: tuple[ClassInfo, ...]
     views: Views = field(default_factory=Views)
+    precision: Precision = "auto"
 
     def form(self, size: Size) -> tuple[Size, ...]:
         """What must be equal for images to share a batch: their padded sizes at all scales."""
@@ -129,7 +132,7 @@ class Predictor:
             nchw = self.preprocessing.normalise(pixels.permute(2, 0, 1)[None])  # channels_last
             inputs.append(F.pad(nchw, (0, width - image.width, 0, height - image.height)))
         batch = torch.cat(inputs).contiguous(memory_format=torch.channels_last)
-        with autocast(self.device):
+        with autocast(self.device, self.precision):
             logits: Tensor = self.model(batch)  # (N, C, height, width)
         cut = zip(logits, images, strict=True)
         return [scores[:, : image.height, : image.width].float() for scores, image in cut]

@@ -1,7 +1,7 @@
 """Starting and resuming a run: everything that must be right before the first step."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from segtrain import __version__, learning
+from segtrain.announcement import announce, view_of
 from segtrain.checkpoint import (
     Checkpoint,
     check_classes,
@@ -20,31 +21,30 @@ from segtrain.checkpoint import (
 )
 from segtrain.config import NET, TrainConfig, changed, inherited, known
 from segtrain.data import Data, open_data
-from segtrain.devices import choose_device, describe, set_rng_state
+from segtrain.devices import check_precision, choose_device, numbers, set_rng_state
 from segtrain.errors import CheckpointError, InterruptedRunError, RunError
 from segtrain.event_files import check_installed
 from segtrain.interruption import Interruption
 from segtrain.learning import Learner, check_norm
 from segtrain.log_files import read_lines
 from segtrain.logs import RunLog, open_log
-from segtrain.manifests import ClassInfo
 from segtrain.meter import Meter
-from segtrain.models.counts import weight_words
+from segtrain.models.counts import count_training_macs
 from segtrain.models.weights import WeightsReport
+from segtrain.optimizer import restore_optimizer
 from segtrain.options.fields import flag
-from segtrain.pace import Plan
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.ranks import Ranks, check_batch, joined
-from segtrain.recipes import configure, recipe_words
+from segtrain.recipes import configure
 from segtrain.remaining import remaining_batches
 from segtrain.runs import RunFolder
 from segtrain.starts import initial_predictor, make_predictor
 from segtrain.summary import Outcome, print_outcome
 from segtrain.terminal import print_note
+from segtrain.throughput import Gauge, device_peak
 from segtrain.train import Trainer
 from segtrain.training_display import TrainDisplay, training_display
-from segtrain.training_view import View
 from segtrain.validation import floors
 
 
@@ -75,6 +75,7 @@ def make_trainer(
         floors=floors(len(predictor.classes), data.pixels),
         display=display,
         order=data.order,
+        gauge=gauge_of(config, predictor, ranks),
     )
 
 
@@ -83,6 +84,15 @@ def make_learner(
 ) -> Learner:
     """What learns, by a configuration and its data; alone by default."""
     return learning.make_learner(config, predictor, data.class_weights, ranks or Ranks())
+
+
+def gauge_of(config: TrainConfig, predictor: Predictor, ranks: Ranks) -> Gauge:
+    """What relates the run's images per second to the hardware."""
+    device = ranks.device(predictor.device)
+    flops = None
+    if config.fit != "native":
+        flops = 2 * count_training_macs(predictor.model, config.crop, config.crop)
+    return Gauge(device, ranks, flops, device_peak(device, numbers(device, config.precision)))
 
 
 def identity(predictor: Predictor, data: Data) -> dict[str, Any]:
@@ -142,6 +152,7 @@ def check_possible(config: TrainConfig, ranks: Ranks) -> None:
     """
     check_batch(ranks, config.batch, config.accumulate)
     check_norm(known(config.norm), choose_device(config.device), ranks)
+    check_precision(choose_device(config.device), config.precision)
     if config.tensorboard:
         check_installed()
 
@@ -255,7 +266,7 @@ def keep_threads(
 def restore(trainer: Trainer, saved: Checkpoint) -> None:
     """Put a trainer where a checkpoint stands."""
     learner = trainer.learner
-    learner.optimizer.load_state_dict(known(saved.optimizer))
+    restore_optimizer(learner.optimizer, known(saved.optimizer))
     if learner.average is not None:
         learner.average.restore(known(saved.average), saved.step)
     trainer.step, trainer.due, trainer.best = saved.step, saved.due, saved.best
@@ -280,7 +291,7 @@ def go(trainer: Trainer, data: Data) -> Outcome:
             Interruption(relayed=relayed) as stop,
             closing(remaining_batches(trainer, data, stop)) as stream,
         ):
-            trainer.display.begin(trainer.step, trainer.lines, stop)
+            trainer.display.begin(trainer.step, lines_of(trainer), stop)
             trainer.run(stream, stop)
     except InterruptedRunError:
         trainer.display.close()
@@ -309,6 +320,11 @@ def log_of(trainer: Trainer, data: Data) -> RunLog:
     )
 
 
+def lines_of(trainer: Trainer) -> list[dict[str, Any]]:
+    """The lines of a run's log so far; rank 0 alone has them."""
+    return trainer.log.lines if trainer.ranks.main else []
+
+
 def outcome_of(trainer: Trainer) -> Outcome:
     """Where a run stands."""
     return Outcome(
@@ -317,57 +333,6 @@ def outcome_of(trainer: Trainer) -> Outcome:
         trainer.step,
         trainer.seconds,
         trainer.best,
-        trainer.lines,
+        lines_of(trainer),
         quiet=not trainer.ranks.main,
-    )
-
-
-def view_of(config: TrainConfig, data: Data) -> View:
-    """What the live view knows before the run begins."""
-    plan = Plan(
-        steps=config.steps,
-        batch=config.batch,
-        val_every=config.val_every,
-        first=sum(len(chosen.first) for chosen in data.val_sets),
-        whole=sum(len(chosen.samples) for chosen in data.val_sets),
-    )
-    title = f"FCN-{config.variant}  {config.out}"
-    return View(title, plan, floors(len(data.shards.classes), known(data.train.pixels)))
-
-
-def recipe_lines(
-    config: TrainConfig, classes: Sequence[ClassInfo], weights: Sequence[float] | None
-) -> Iterator[str]:
-    """What a run is trained by: its recipe and what differs from the default one."""
-    if config.recipe is not None:
-        yield f"recipe: {recipe_words(config)}"
-    if config.ema:
-        yield (
-            f"weights: validation, best.pt, eval and predict use their running average, decay "
-            f"{config.ema:g}"
-        )
-    if weights is not None:
-        pairs = zip(classes, weights, strict=True)
-        yield "class weights: " + ", ".join(f"{c.name} {weight:.3g}" for c, weight in pairs)
-
-
-def announce(trainer: Trainer, data: Data, report: WeightsReport | None) -> None:
-    """Say what is trained on what, and what the figures must be compared with."""
-    config, show = trainer.config, trainer.display.line
-    for line in data.lines():
-        show(line)
-    show(
-        f"net: FCN-{config.variant} on {config.trunk}, width {config.width:g}, norm {config.norm}, "
-        f"{weight_words(trainer.predictor.model)}; {describe(trainer.predictor.device)}"
-    )
-    for line in report.lines() if report else []:
-        show(line)
-    known = ", ".join(f"{name} {loss:.3f}" for name, loss in trainer.floors.items())
-    for line in recipe_lines(config, trainer.predictor.classes, data.class_weights):
-        show(line)
-    show(f"losses of a net that has learnt nothing: {known}")
-    shared = f", shared by {trainer.ranks.world} ranks" if not trainer.ranks.alone else ""
-    cut = f", in {config.accumulate} parts" if config.accumulate > 1 else ""
-    show(
-        f"run: {trainer.folder.path}, {config.steps:,} steps of {config.batch} images{shared}{cut}"
     )

@@ -25,7 +25,7 @@ def make_predictor(
     torch.manual_seed(config.seed)
     model = build(config, len(classes))
     model.freeze(config.freeze)
-    return Predictor(model, preprocessing, device, classes)
+    return Predictor(model, preprocessing, device, classes, precision=config.precision)
 
 
 def initial_predictor(

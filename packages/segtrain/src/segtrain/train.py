@@ -34,6 +34,7 @@ from segtrain.ranks import Ranks
 from segtrain.runs import RunFolder
 from segtrain.sampler import SampleOrder
 from segtrain.schedules import learning_rate
+from segtrain.throughput import Gauge
 from segtrain.training_display import TrainDisplay
 from segtrain.validation import Company, Validated, ValidationSet, summary, validate
 
@@ -63,6 +64,7 @@ class Trainer:
         floors: Losses at which nothing was learnt.
         display: Where people follow it.
         order: The order of the training images.
+        gauge: Relates images per second to the hardware.
         step: Steps taken.
         due: Whether the log line and validation of `step` are still to be made.
         best: The best validation so far.
@@ -79,6 +81,7 @@ class Trainer:
     floors: dict[str, float]
     display: TrainDisplay
     order: SampleOrder
+    gauge: Gauge
     step: int = 0
     due: bool = False
     best: dict[str, Any] | None = None
@@ -173,11 +176,6 @@ class Trainer:
             elif self.step % self.config.save_every == 0:
                 self.save()
         self.save()
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        """The lines of the log so far; none on other ranks."""
-        return self.log.lines if self.ranks.main else []
 
     def unwritten(self) -> str:
         """What could not be written of the log, in words; empty for nothing."""
@@ -291,7 +289,7 @@ class Trainer:
             **({"epochs": epochs} if epochs else {}),
             "loss_floors": self.floors,
             "lr": learning_rate(self.step - 1, self.config),
-            **self.meter.line(self.config.batch),
+            **self.meter.line(self.config.batch, self.gauge),
             "seconds": round(self.seconds, 3),
         }
 

@@ -143,11 +143,20 @@ def describe_line(line: dict[str, Any], steps: int) -> str:
         f"lr {line['lr']:.2e}",
         f"{line['images_per_second']:.1f} images/s",
         f"data wait {100 * line['data_wait']:.0f} %",
+        *describe_hardware(line),
         *describe_validations(line),
     ]
     if line["void_batches"]:
         words.append(f"{line['void_batches']} batches all void")
     return "  ".join(words)
+
+
+def describe_hardware(line: dict[str, Any]) -> list[str]:
+    """How well a GPU was used, for people; nothing without one whose peak is known."""
+    if line.get("mfu") is None:
+        return []
+    words = [f"MFU {100 * line['mfu']:.0f} %"]
+    return [*words, f"{line['peak_memory'] / 2**30:.1f} GiB"] if line.get("peak_memory") else words
 
 
 def describe_validations(line: dict[str, Any]) -> list[str]:

@@ -44,23 +44,45 @@ def count_macs(model: FCN, height: int, width: int) -> int:
     """Multiply-accumulates of one image's forward pass: of all convolutions and the upsampling.
 
     What activations, norms and poolings add is below one in a hundred and left out. A
-    multiply-accumulate is two floating-point operations; a training step takes about three forward
-    passes. Nothing is computed: the pass runs on shapes alone.
+    multiply-accumulate is two floating-point operations. Nothing is computed: the pass runs on
+    shapes alone.
 
     Args:
         model: The net, wherever it is.
         height: Of the image, in pixels, before it is padded to a multiple of 32.
         width: The same.
     """
-    total = 0
+    return sum(macs for macs, _ in layer_macs(model, height, width))
+
+
+def count_training_macs(model: FCN, height: int, width: int) -> int:
+    """Multiply-accumulates of one image's forward and backward pass.
+
+    Backward, a layer costs as much again for the gradient of its weights, if they are trained, and
+    for that of its input, if something below it is: about three forward passes in all, fewer where
+    a part is frozen.
+
+    Args:
+        model: The net, wherever it is.
+        height: Of the image, in pixels, before it is padded to a multiple of 32.
+        width: The same.
+    """
+    return sum(macs * passes for macs, passes in layer_macs(model, height, width))
+
+
+def layer_macs(model: FCN, height: int, width: int) -> list[tuple[int, int]]:
+    """For each convolution and upsampling: multiply-accumulates of a pass, passes of training."""
+    found: list[tuple[int, int]] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        nonlocal total
         if isinstance(module, nn.Conv2d):
-            total += output.numel() * module.weight[0].numel()
+            macs, trained = output.numel() * module.weight[0].numel(), module.weight.requires_grad
         elif isinstance(module, Upsample):
             rows, columns = (side + 2 for side in inputs[0].shape[-2:])  # with repeated borders
-            total += rows * columns * module.weight.numel()
+            macs, trained = rows * columns * module.weight.numel(), module.weight.requires_grad
+        else:
+            return
+        found.append((macs, 1 + trained + inputs[0].requires_grad))
 
     hooks = [
         m.register_forward_hook(note)
@@ -68,14 +90,17 @@ def count_macs(model: FCN, height: int, width: int) -> int:
         if isinstance(m, nn.Conv2d | Upsample)
     ]
     tensors: dict[str, Any] = dict(model.named_parameters()) | dict(model.named_buffers())
-    shapes = {name: torch.empty_like(value, device="meta") for name, value in tensors.items()}
+    shapes = {
+        name: torch.empty_like(value, device="meta", requires_grad=value.requires_grad)
+        for name, value in tensors.items()
+    }
     image = torch.empty(1, 3, height, width, device="meta")
     training = model.training
     try:
-        with torch.no_grad():
+        with torch.enable_grad():
             torch.func.functional_call(model.eval(), shapes, (image,))
     finally:
         model.train(training)
         for hook in hooks:
             hook.remove()
-    return total
+    return found

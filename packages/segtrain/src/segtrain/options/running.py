@@ -1,8 +1,11 @@
 """How steps are computed on the hardware at hand: a panel of options."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from segtrain.options.fields import about
+
+Precision = Literal["auto", "bf16", "fp32"]
 
 
 @dataclass(frozen=True)
@@ -25,5 +28,21 @@ class RunningOptions:
             "Shorten a step's gradient to this norm, over all weights together. The log's "
             "grad_norm is that of before.",
             above=0,
+        ),
+    )
+    precision: Precision = field(
+        default="auto",
+        metadata=about(
+            "Running",
+            "Numbers of the net's products: bf16, or fp32 without TF32. auto is bf16 on a CUDA GPU "
+            "that has it, fp32 elsewhere.",
+        ),
+    )
+    compile: bool = field(
+        default=False,
+        metadata=about(
+            "Running",
+            "Let torch compile the net for the training size: minutes at the start, then maybe "
+            "faster steps.",
         ),
     )
