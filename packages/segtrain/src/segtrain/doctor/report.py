@@ -6,6 +6,7 @@ from typing import Any
 from segtrain.doctor.examination import Examination
 from segtrain.doctor.findings import SEVERITIES, Finding, Healthy, Severity, Unexamined
 from segtrain.doctor.rulebook import rulebook
+from segtrain.errors import ShardsError
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,22 @@ class Report:
 def examined(exam: Examination) -> Report:
     """Ask every rule.
 
+    Where the data break a rule, the others are asked all the same: those about labels may find
+    what is wrong with them.
+
     Raises:
-        SegtrainError: If the data cannot be read.
+        SegtrainError: If the data cannot be read and no rule finds why.
     """
     findings: list[Finding] = []
     healthy, unexamined = {}, {}
+    broken: ShardsError | None = None
     for rule in rulebook():
         exam.progress(rule.title.lower(), 0, 0)
-        opinion = rule.examine(exam)
+        try:
+            opinion = rule.examine(exam)
+        except ShardsError as error:
+            broken = broken or error
+            opinion = Unexamined(f"the data cannot be read: {error}")
         if isinstance(opinion, Healthy):
             healthy[rule.title] = opinion.words
         elif isinstance(opinion, Unexamined):
@@ -59,4 +68,7 @@ def examined(exam: Examination) -> Report:
         else:
             findings += opinion
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    return Report(tuple(findings), healthy, unexamined)
+    report = Report(tuple(findings), healthy, unexamined)
+    if broken and not report.fatal:
+        raise broken
+    return report
