@@ -53,6 +53,7 @@ def test_importing_everything_brings_no_data_tools() -> None:
         ["eval", "-h"],
         ["compare", "-h"],
         ["predict", "-h"],
+        ["replay", "-h"],
     ],
 )
 def test_help_starts_without_torch(words: list[str]) -> None:

@@ -29,11 +29,13 @@ class Batch(NamedTuple):
         image: uint8 `(N, 3, H, W)`, RGB, channels_last in memory.
         target: uint8 `(N, H, W)`: class ids, 255 = ignore.
         keys: The N keys.
+        draws: Epoch and sample of each: its place in the stream, which decides how it was cut.
     """
 
     image: Tensor
     target: Tensor
     keys: list[str]
+    draws: tuple[tuple[int, int], ...] = ()
 
 
 class Failure(NamedTuple):
@@ -85,7 +87,8 @@ class BatchDataset(Dataset[Batch | Failure]):
         draws = self.order.batch(k, self.size)[self.part]
         pixels, targets, keys = zip(*map(self.cut, draws), strict=True)
         nchw = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)  # (N, 3, H, W)
-        return Batch(nchw, torch.from_numpy(np.stack(targets)), list(keys))
+        places = tuple((draw.epoch, draw.sample) for draw in draws)
+        return Batch(nchw, torch.from_numpy(np.stack(targets)), list(keys), places)
 
     def cut(self, draw: Draw) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
         """Load one sample and cut its box: `(H, W, 3)`, `(H, W)` and the key."""

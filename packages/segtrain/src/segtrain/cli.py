@@ -349,6 +349,29 @@ def predict(
 app.command(epilog=recipes_command.EPILOG)(recipes_command.recipes)
 
 
+@app.command(
+    epilog="[bold]segtrain replay runs/fcn8s/nonfinite-000812.pt[/]   where the error named it"
+)
+def replay(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A nonfinite-STEP.pt of a run's folder.")
+    ],
+    device: DeviceOption = "auto",
+) -> None:
+    """Take the step again at which a run's loss became NaN or infinite.
+
+    Batch, weights and random numbers are in the file; no shards are needed. Every layer's output
+    and gradient is shown with its range and the share that is not finite, and where it began. The
+    exit code is 1 if something is not finite.
+    """
+    from segtrain import replay as replaying
+
+    found = replaying.replay(file, device)
+    replaying.print_replay(found)
+    if found.verdict:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """The script `segtrain`: run a command, tell a user's error in one line."""
     try:

@@ -19,6 +19,8 @@ from segtrain.models.fcn import FCN
 from segtrain.optimizer import make_optimizer, set_learning_rate
 from segtrain.predictor import Predictor
 from segtrain.ranks import Ranks
+from segtrain.readout import Readout
+from segtrain.tracing import all_finite
 
 Forward = Callable[[Tensor], Tensor]  # images (N, 3, H, W) to logits (N, C, H, W)
 
@@ -36,12 +38,27 @@ class Learnt:
             was not asked for.
         grad_norm: float32 scalar: Euclidean norm of the gradient before it was clipped; None where
             it was neither clipped nor asked for.
+        early: What this rank knows before its gradients are done: `valid`, then each part's share
+            of the loss.
     """
 
     loss: Tensor
     valid: Tensor
     confmat: Tensor | None
     grad_norm: Tensor | None
+    early: tuple[Readout, ...]
+
+    def early_figures(self) -> tuple[float, float]:
+        """Loss and weight of the valid pixels, of a rank that is alone.
+
+        On a GPU they are here before the gradients are: looking at them holds nothing up.
+        """
+        valid, *shares = (float(readout.read()) for readout in self.early)
+        return sum(shares), valid
+
+    def figures(self) -> tuple[float, float]:
+        """Loss and weight of the valid pixels, of all ranks; waits for the device."""
+        return float(self.loss), float(self.valid)
 
 
 @dataclass
@@ -110,17 +127,19 @@ class Learner:
         """`gradients`, under the settings that suit the net."""
         target = moved(batch.target, self.device)  # (N, H, W)
         valid = self.ranks.sum(self.criterion.weight(target))
+        weighed = Readout.of(valid)
         self.optimizer.zero_grad(set_to_none=True)
         learnt = []
         for i, part in enumerate(self.parts(batch, target), start=1):
             with self.gradients_stay(until_last=i < self.accumulate):
                 learnt.append(self.learn_part(*part, valid, judge=judge))
-        losses, matrices = zip(*learnt, strict=True)
+        losses, matrices, early = zip(*learnt, strict=True)
         return Learnt(
             loss=self.ranks.sum(torch.stack(losses).sum()),
             valid=valid,
             confmat=self.ranks.sum(torch.stack(matrices).sum(0)) if judge else None,
             grad_norm=self.clip_gradient(judge=judge),
+            early=(weighed, *early),
         )
 
     def gradients_stay(self, *, until_last: bool) -> AbstractContextManager[None]:
@@ -138,7 +157,7 @@ class Learner:
 
     def learn_part(
         self, image: Tensor, target: Tensor, valid: Tensor, *, judge: bool
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Readout]:
         """Add the gradients of a part of a global batch.
 
         Args:
@@ -148,18 +167,25 @@ class Learner:
             judge: Whether to count its confusion matrix, too.
 
         Returns:
-            Its share of the loss, float32 scalar; its confusion matrix, int64 `(C, C)`, or empty.
+            Its share of the loss, float32 scalar; its confusion matrix, int64 `(C, C)`, or empty;
+            that share, readable before its gradients are there.
         """
         with autocast(self.device, self.predictor.precision):
             logits = self.net(self.predictor.preprocessing.normalise(image))
         total = self.criterion.total(logits, target)
         objective = self.criterion.objective(total, valid)
-        torch.autograd.backward(objective * self.ranks.world)  # gradients of ranks are averaged
         loss = self.criterion.mean(total.detach(), valid)
+        early = Readout.of(loss)
+        torch.autograd.backward(objective * self.ranks.world)  # gradients of ranks are averaged
         if not judge:
-            return loss, target.new_empty(0)
+            return loss, target.new_empty(0), early
         seen = logits.detach()
-        return loss, confusion(seen.argmax(1), target, seen.shape[1])
+        return loss, confusion(seen.argmax(1), target, seen.shape[1]), early
+
+    def finite_gradients(self) -> bool:
+        """Whether all gradients are finite; waits for the device."""
+        weights = self.predictor.model.parameters()
+        return all_finite([weight.grad for weight in weights if weight.grad is not None])
 
     def clip_gradient(self, *, judge: bool) -> Tensor | None:
         """Shorten the gradient where it is too long; its norm before, if it was measured."""

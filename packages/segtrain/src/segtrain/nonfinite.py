@@ -1,7 +1,7 @@
 """A step that spoilt the numbers, kept in a file so that it can be looked at again."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,56 +24,45 @@ class Capture:
     Attributes:
         step: The step, 1 is the first.
         found: What was found, in words.
-        keys: Keys of its batch.
-        draws: `[epoch, sample]` of each: its place in the stream decides crop and flip.
-        image: uint8 `(N, 3, H, W)`.
-        target: uint8 `(N, H, W)`.
-        model: State dict of the net before the step, if `exact`.
-        model_step: Steps that these weights had been trained for.
-        exact: Whether they are those before the step. A GPU may find out when they are spoilt:
-            then they are the last checkpoint's, or the spoilt ones where there is none.
-        rng: States of torch's random numbers before the step.
-        config: The run's configuration.
-        classes: The classes, as in a checkpoint.
-        preprocessing: `Preprocessing.fingerprint()`.
+        batch: Its batch.
+        model: State dict of the net, on the CPU.
+        model_step: Steps that these weights had been trained for. Where the break is noticed when
+            the weights are spoilt already, they are those of the last checkpoint, or the spoilt
+            ones where there is none.
+        rng: States of torch's random numbers before the step, by device type.
+        config: The run's configuration, `TrainConfig.plain()`.
+        identity: What every checkpoint of the run repeats: classes, preprocessing, commit, ...
         device: Where it happened, for people.
-        threads: CPU threads of torch.
-        commit: As in a checkpoint.
-        versions: Of segtrain and torch.
     """
 
     step: int
     found: str
-    keys: list[str]
-    draws: list[list[int]]
-    image: Tensor
-    target: Tensor
+    batch: Batch
     model: dict[str, Tensor]
     model_step: int
-    exact: bool
     rng: dict[str, Tensor]
     config: dict[str, Any]
-    classes: list[dict[str, Any]]
-    preprocessing: dict[str, Any]
+    identity: dict[str, Any]
     device: str = ""
-    threads: int = 1
-    commit: str | None = None
-    versions: dict[str, str] = field(default_factory=dict)
 
     @property
-    def batch(self) -> Batch:
-        """Its batch."""
-        image = self.image.contiguous(memory_format=torch.channels_last)
-        return Batch(image, self.target, self.keys)
+    def exact(self) -> bool:
+        """Whether the weights are those that the step started from."""
+        return self.model_step == self.step - 1
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: Path, rank: int = 0) -> Path:
         """Write `nonfinite-STEP.pt` into a run's folder.
+
+        Args:
+            folder: The run's.
+            rank: Whose part of the batch it is; ranks but the first add theirs to the name.
 
         Raises:
             RunError: If it cannot be written.
         """
-        path = folder / f"nonfinite-{self.step:06d}.pt"
+        path = folder / f"nonfinite-{self.step:06d}{f'-rank{rank}' if rank else ''}.pt"
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain["batch"] = self.batch._asdict()
         write_beside(path, lambda part: torch.save({"format": FORMAT} | plain, part))
         return path
 
@@ -97,8 +86,9 @@ def load_capture(path: Path) -> Capture:
         )
     known = {f.name for f in fields(Capture)}
     try:
-        return Capture(**{k: v for k, v in plain.items() if k in known})
-    except TypeError as error:
+        batch = Batch(**plain["batch"])
+        return Capture(**({k: v for k, v in plain.items() if k in known} | {"batch": batch}))
+    except (TypeError, KeyError) as error:
         raise CheckpointError(f"{path}: is not complete: {error}") from error
 
 

@@ -6,22 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from segtrain.batches import Batch
 from segtrain.breakdowns import explained
 from segtrain.checkpoint import Checkpoint, save_checkpoint
 from segtrain.config import TrainConfig, known
 from segtrain.devices import rng_state
+from segtrain.diagnosis import Taken
 from segtrain.errors import (
     InterruptedRunError,
-    NonFiniteError,
     RunError,
     SegtrainError,
 )
 from segtrain.evaluate import SetResult
+from segtrain.guard import Guard
 from segtrain.interruption import Interruption, StopRequested
 from segtrain.learning import Learner, Learnt
 from segtrain.logs import RunLog
@@ -37,18 +36,6 @@ from segtrain.schedules import learning_rate
 from segtrain.throughput import Gauge
 from segtrain.training_display import TrainDisplay
 from segtrain.validation import Company, Validated, ValidationSet, summary, validate
-
-KEYS_SHOWN = 8  # keys of a bad batch that an error names
-
-
-@dataclass
-class Step:
-    """A step whose loss has not been looked at yet: on a GPU that happens one step later."""
-
-    number: int
-    keys: list[str]
-    loss: Tensor
-    valid: Tensor
 
 
 @dataclass
@@ -68,6 +55,8 @@ class Trainer:
         step: Steps taken.
         due: Whether the log line and validation of `step` are still to be made.
         best: The best validation so far.
+        meter: Sums since the last line of the log.
+        guard: Looks out for numbers that are NaN or infinite.
         log: Its log; rank 0 alone has it.
         worked: Seconds of work before this session.
         began: When this session began, by `time.perf_counter`.
@@ -86,10 +75,13 @@ class Trainer:
     due: bool = False
     best: dict[str, Any] | None = None
     meter: Meter = field(default_factory=Meter)
-    unchecked: Step | None = None
+    guard: Guard = field(init=False)
     log: RunLog = field(init=False)
     worked: float = 0.0
     began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self.guard = Guard(self.config, self.folder, self.learner, self.identity)
 
     @property
     def seconds(self) -> float:
@@ -220,7 +212,6 @@ class Trainer:
         self.step += 1
         self.due = learnt.confmat is not None
         if learnt.confmat is not None:
-            self.check_loss()
             self.meter.train_iou = scores(learnt.confmat).mean_iou
             self.meter.grad_norm = float(known(learnt.grad_norm))
         self.meter.steps += 1
@@ -230,40 +221,17 @@ class Trainer:
         """One optimiser step on one global batch; where its line is due, it is judged, too.
 
         Raises:
-            NonFiniteError: If the loss is NaN or infinite; on a GPU, if that of the step before is.
+            NonFiniteError: If loss or gradient is NaN or infinite; on several GPUs, if that of the
+                step before is.
         """
         number = self.step + 1
         self.ranks.reseed(self.config.seed, number)
+        taken = Taken(number, batch, rng_state(self.learner.device))
         learnt = self.learner.gradients(batch, judge=is_due(self.config, number))
-        self.check_loss()
-        self.unchecked = Step(number, batch.keys, learnt.loss, learnt.valid)
-        if self.learner.device.type == "cpu":
-            self.check_loss()  # before it can spoil a weight; elsewhere that would hold up the GPU
+        self.guard.watch(taken, learnt, self.meter)
         self.learner.update(learning_rate(self.step, self.config))
+        self.guard.before = taken
         return learnt
-
-    def check_loss(self) -> None:
-        """Look at the loss that is waiting, if one is, and add it up.
-
-        Raises:
-            NonFiniteError: If it is NaN or infinite.
-        """
-        waiting, self.unchecked = self.unchecked, None
-        if waiting is None:
-            return
-        loss = float(waiting.loss)
-        if not np.isfinite(loss):
-            every = [key for part in self.ranks.gather(waiting.keys) for key in part]
-            keys = ", ".join(every[:KEYS_SHOWN])
-            more = f" and {len(every) - KEYS_SHOWN} more" * (len(every) > KEYS_SHOWN)
-            saved = f"{self.folder.last} is from before" if self.folder.last.exists() else ""
-            raise NonFiniteError(
-                f"step {waiting.number:,}: the loss became {loss}; keys of its batch: "
-                f"{keys}{more}; {saved or 'no checkpoint was written yet'}; start again with a "
-                f"lower --lr than {self.config.lr:g}, a longer --warmup, or a --norm"
-            )
-        self.meter.loss += loss
-        self.meter.void_steps += float(waiting.valid) == 0
 
     def report(self, stop: Interruption) -> None:
         """Write the log line of this step, with a validation where one is due.
@@ -295,6 +263,7 @@ class Trainer:
 
     def validation(self, stop: Interruption) -> dict[str, Any]:
         """Validate on every data set; the primary one may give a new best.pt."""
+        self.guard.check(self.meter, weights=True)
         last = self.step == self.config.steps
         company = Company(self.ranks, stop)
         pictures, show = self.config.pictures, self.display.validating
@@ -340,10 +309,10 @@ class Trainer:
         """Write last.pt, after the lines of the log that belong to it.
 
         Raises:
-            NonFiniteError: If the last step's loss turns out to be NaN or infinite.
+            NonFiniteError: If the last step or a weight turns out to be NaN or infinite.
             RunError: If it cannot be written; the one before it is kept.
         """
-        self.check_loss()
+        self.guard.check(self.meter, weights=True)
         if not self.ranks.main:
             return
         self.display.doing("saving last.pt")
