@@ -92,6 +92,22 @@ def test_parts_of_a_batch_may_change_where_they_change_nothing() -> None:
         changed(batch, {"accumulate": 4})
 
 
+def test_cuts_and_losses_that_contradict_are_refused() -> None:
+    """Scales without a cut, several native images, batch norm of one, a sum without its rate."""
+    with pytest.raises(UsageError, match=r"--fit squash takes whole images.*--fit crop"):
+        TrainConfig(fit="squash", scale_max=2.0)
+    with pytest.raises(UsageError, match=r"--fit native takes one image a step.*not --batch 16"):
+        TrainConfig(fit="native")
+    with pytest.raises(UsageError, match=r"--norm batch with --fit native.*--norm group"):
+        TrainConfig(fit="native", batch=1, norm="batch")
+    with pytest.raises(UsageError, match=r"--loss-reduction sum needs its own --lr"):
+        TrainConfig(loss_reduction="sum")
+    native = TrainConfig(fit="native", batch=1).resolved()
+    assert (native.norm, native.scale_min, native.scale_max) == ("group", 1.0, 1.0)
+    assert TrainConfig(optimizer="adamw").resolved().lr == 0.001
+    assert TrainConfig().resolved().scale_min == 0.5
+
+
 def test_defaults_suit_each_other() -> None:
     """From scratch there is a norm and a high rate; with weights neither; given values stay."""
     scratch, tuned = TrainConfig().resolved(), TrainConfig(weights="imagenet").resolved()

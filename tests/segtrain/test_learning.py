@@ -8,6 +8,7 @@ import torch
 from segtrain.batches import Batch
 from segtrain.config import TrainConfig
 from segtrain.learning import Learner, make_learner
+from segtrain.loss import Criterion
 from segtrain.manifests import ClassInfo
 from segtrain.metrics import confusion
 from segtrain.models import build
@@ -154,3 +155,52 @@ def test_precision_decides_in_which_numbers_a_net_learns() -> None:
         assert {p.grad.dtype for p in learner.predictor.model.parameters()} == {torch.float32}
     assert found["auto"] == found["fp32"] != found["bf16"]
     assert found["bf16"] == pytest.approx(found["fp32"], rel=0.05)
+
+
+def test_the_summed_loss_is_the_mean_loss_at_a_lower_rate() -> None:
+    """With n valid pixels a step, sum at lr and decay is mean at n * lr and decay / n."""
+    pixels = 4 * 1024
+    summed = thin(dropout=0.0, loss_reduction="sum", lr=1e-6, weight_decay=40.0, momentum=0.9)
+    mean = thin(dropout=0.0, lr=1e-6 * pixels, weight_decay=40.0 / pixels, momentum=0.9)
+    for _ in range(3):
+        batch = make_batch((0, 0, 0, 0))
+        losses = [learner.gradients(batch).loss for learner in (summed, mean)]
+        torch.testing.assert_close(*losses)  # the log shows the mean for both
+        summed.update(1e-6)
+        mean.update(1e-6 * pixels)
+    pairs = zip(summed.predictor.model.parameters(), mean.predictor.model.parameters(), strict=True)
+    for a, b in pairs:
+        torch.testing.assert_close(a, b)
+    fresh = thin(dropout=0.0).predictor.model
+    moved = zip(fresh.parameters(), mean.predictor.model.parameters(), strict=True)
+    assert all(not torch.equal(a, b) for a, b in moved)
+
+
+def test_weighted_parts_are_the_weighted_whole() -> None:
+    """With class weights, too, a batch in parts has the loss and gradients of the batch."""
+    criterion = Criterion("mean", torch.tensor([0.2, 3.0, 1.0]))
+    whole, cut = thin(dropout=0.0), thin(dropout=0.0, accumulate=3, batch=4)
+    whole.criterion = cut.criterion = criterion
+    found = [learner.gradients(make_batch()) for learner in (whole, cut)]
+    torch.testing.assert_close(found[0].loss, found[1].loss)
+    torch.testing.assert_close(found[0].valid, found[1].valid)
+    plain = thin(dropout=0.0).gradients(make_batch()).loss
+    assert abs(float(found[0].loss - plain)) > 1e-3
+    pairs = zip(whole.predictor.model.parameters(), cut.predictor.model.parameters(), strict=True)
+    for a, b in pairs:
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_the_average_follows_every_update() -> None:
+    """What is judged is the average, which takes in each step; without one it is the net itself."""
+    learner = thin(ema=0.5)
+    assert learner.average is not None
+    assert learner.judged.model is learner.average.model
+    first = learner.average.model.score_fr.weight.clone()
+    learner.gradients(make_batch())
+    learner.update(0.5)
+    now, net = learner.average.model.score_fr.weight, learner.predictor.model.score_fr.weight
+    torch.testing.assert_close(now, first.lerp(net, 1 - 2 / 11))
+    assert learner.average.steps == 1
+    plain = thin()
+    assert plain.judged is plain.predictor

@@ -61,7 +61,7 @@ def assert_same_run(ours: Path, theirs: Path) -> None:
     assert log_of(ours) == log_of(theirs)
     for name in ("last.pt", "best.pt"):
         a, b = (load_checkpoint(run / name) for run in (ours, theirs))
-        for part in ("model", "optimizer", "rng", "step", "batches", "best", "due"):
+        for part in ("model", "average", "optimizer", "rng", "step", "batches", "best", "due"):
             assert same(getattr(a, part), getattr(b, part)), f"{name}: {part}"
     pictures = [
         {p.name: p.read_bytes() for p in (r / "pictures").iterdir()} for r in (ours, theirs)

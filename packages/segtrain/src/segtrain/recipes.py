@@ -111,8 +111,9 @@ def recipe_words(config: TrainConfig) -> str:
 
 OURS = "our choice"
 CVPR = "CVPR 2015, section 4.3"
-SOLVER = "solver.prototxt of the authors' voc-fcn32s, 16s and 8s"
-NET = "net.py of the authors' voc-fcn8s"
+SOLVER = "authors' voc-fcn32s, 16s and 8s: solver.prototxt"
+NET = "authors' voc-fcn8s: net.py"
+AT_ONCE = "authors' voc-fcn8s-atonce"
 
 MODERN = Recipe(
     "modern",
@@ -168,7 +169,7 @@ LIGHT = Recipe(
         Setting("weight_decay", 5e-4, f"{CVPR}: 5e-4 or 2e-4"),
         Setting("schedule", "constant", f"{CVPR}: fixed rates"),
         Setting("warmup", 0, f"{CVPR}: fixed rates"),
-        Setting("loss_reduction", "mean", "README of the authors' nets: normalized loss"),
+        Setting("loss_reduction", "mean", "authors' voc-fcn-alexnet: normalized loss"),
         Setting("ema", 0.0, f"{CVPR}: none"),
     ),
     {
@@ -188,32 +189,32 @@ HEAVY = Recipe(
     "not divided by the pixels: beside a sum over about 187,500 of them it does next to nothing. "
     "The same on the mean loss: --loss-reduction mean --lr 1.9e-5 --weight-decay 2.7e-9.",
     (
-        Setting("weights", "imagenet", "PAMI 2016, section 4.1"),
+        Setting("weights", "imagenet", "authors' voc-fcn32s: solve.py"),
         Setting("norm", "none", NET),
         Setting("head", "paper", NET),
         Setting("dropout", 0.5, NET),
-        Setting("upsampling", "fixed", f"{NET}: lr_mult 0"),
-        Setting("score_init", "zero", "PAMI 2016, section 4.3"),
-        Setting("skip_init", "zero", "PAMI 2016, section 4.2"),
-        Setting("skip_scales", "0.01,0.0001", "net.py of the authors' voc-fcn8s-atonce"),
-        Setting("fit", "native", "voc_layers.py of the authors: whole images, batch 1"),
-        Setting("flip", False, "voc_layers.py of the authors: no augmentation"),
+        Setting("upsampling", "fixed", f"{NET}, lr_mult=0"),
+        Setting("score_init", "zero", f"{NET}: no filler, which is zero in Caffe"),
+        Setting("skip_init", "zero", f"{NET}: no filler, which is zero in Caffe"),
+        Setting("skip_scales", "0.01,0.0001", f"{AT_ONCE}: net.py"),
+        Setting("fit", "native", "authors' voc_layers.py: whole images, batch 1"),
+        Setting("flip", False, "authors' voc_layers.py: none"),
         Setting("batch", 1, SOLVER),
-        Setting("steps", 300_000, "solver.prototxt of the authors' voc-fcn8s-atonce"),
+        Setting("steps", 300_000, f"{AT_ONCE}: solver.prototxt"),
         Setting("optimizer", "sgd", SOLVER),
-        Setting("lr", 1e-10, "solver.prototxt of the authors' voc-fcn8s-atonce"),
+        Setting("lr", 1e-10, f"{AT_ONCE}: solver.prototxt"),
         Setting("momentum", 0.99, SOLVER),
         Setting("weight_decay", 5e-4, SOLVER),
-        Setting("schedule", "constant", f"{SOLVER}: fixed"),
-        Setting("warmup", 0, f"{SOLVER}: fixed"),
-        Setting("loss_reduction", "sum", f"{NET}: normalize=False"),
+        Setting("schedule", "constant", f"{SOLVER}, lr_policy: fixed"),
+        Setting("warmup", 0, f"{SOLVER}, lr_policy: fixed"),
+        Setting("loss_reduction", "sum", f"{NET}, normalize=False"),
         Setting("ema", 0.0, f"{SOLVER}: none"),
     ),
     {
         variant: (
             Setting("steps", 100_000, SOLVER),
-            Setting("lr", rate, f"solver.prototxt of the authors' voc-fcn{variant}"),
-            Setting("skip_scales", "1,1", NET),
+            Setting("lr", rate, f"authors' voc-fcn{variant}: solver.prototxt"),
+            *((Setting("skip_scales", "1,1", NET),) if variant != "32s" else ()),
         )
         for variant, rate in (("32s", 1e-10), ("16s", 1e-12), ("8s", 1e-14))
     },

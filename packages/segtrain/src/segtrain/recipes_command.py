@@ -36,7 +36,7 @@ def recipes(
         tables = [recipe_tables.overview(), recipe_tables.summaries()]
     elif second is None:
         if first in RECIPES:
-            terminal.print_line(RECIPES[first].about)
+            terminal.print_paragraph(RECIPES[first].about)
         tables = recipe_tables.settings(first)
     else:
         tables = [recipe_tables.comparison(first, second)]

@@ -44,6 +44,15 @@ def print_line(message: str, style: str = "") -> None:
     sys.stdout.flush()
 
 
+def print_paragraph(text: str) -> None:
+    """A paragraph on stdout: wrapped between words on a terminal, one line elsewhere."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(Text(text), soft_wrap=not console.is_terminal)
+
+
 def print_nets(lines: Sequence[str]) -> None:
     """What was judged and how: a line each; empty ones are left out."""
     for line in filter(None, lines):
