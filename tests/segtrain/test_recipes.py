@@ -67,7 +67,7 @@ def test_without_a_recipe_it_is_modern() -> None:
 OTHERS: dict[str, Any] = {  # another value of each field
     "shards": ("elsewhere",), "train_split": "trainaug", "val_split": "seg11valid",
     "fit": "squash", "crop": 96, "scale_min": 0.7, "scale_max": 1.3,
-    "jitter": 5, "mix": "voc2012=2", "workers": 3,
+    "jitter": 5, "mix": "voc2012=2", "cache": Path("c"), "cache_size": "7GB", "workers": 3,
     "recipe": "scratch", "lr": 0.25, "class_weights": "inverse-log",
     "weights": "a.pth", "init": Path("runs/a"), "out": Path("runs/b"), "norm": "group",
     "variant": "16s", "trunk": "vgg11", "head": "1x1", "upsampling": "learned",
