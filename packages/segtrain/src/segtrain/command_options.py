@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from segtrain.config import TrainConfig
+from segtrain.options.fields import number_or_word
 
 JsonOption = Annotated[
     Path | None,
@@ -44,10 +45,13 @@ def config_parameters() -> list[inspect.Parameter]:
         default: object = field.default
         if isinstance(default, tuple):  # typer takes a tuple for a fixed number of values
             hint, default = list[str], list(default)
+        words = field.metadata["words"]
         information = typer.Option(
             help=field.metadata["help"],
             rich_help_panel=field.metadata["panel"],
             show_default=field.default is not None,
+            parser=number_or_word(words) if words else None,
+            metavar="|".join(["INTEGER", *words]) if words else None,
         )
         parameters.append(
             inspect.Parameter(

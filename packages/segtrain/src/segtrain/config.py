@@ -14,7 +14,7 @@ from segtrain.options.fields import check_bounds, flag
 from segtrain.options.model import ModelOptions, Norm
 from segtrain.options.output import OutputOptions
 from segtrain.options.running import RunningOptions
-from segtrain.options.training import TrainingOptions
+from segtrain.options.training import AUTO, TrainingOptions
 from segtrain.places import plain_places
 from segtrain.remote.settings import parse_size
 
@@ -133,6 +133,8 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
         Raises:
             UsageError: With the options and the way on.
         """
+        if self.batch == AUTO:  # checked when it is found
+            return
         if self.accumulate > self.batch:
             raise UsageError(
                 f"--accumulate {self.accumulate} is above --batch {self.batch}: each part needs "
@@ -243,6 +245,8 @@ def changed(old: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:
         UsageError: If one of them would change what the run computes.
     """
     for name, value in given.items():
+        if (name, value) == ("batch", AUTO):
+            continue  # it was found when the run began
         if name not in RESUMABLE and value != getattr(old, name):
             raise UsageError(
                 f"{flag(name)} cannot change in the middle of a run: it has "

@@ -10,6 +10,7 @@ import torch
 
 from segtrain import __version__, learning
 from segtrain.announcement import announce, view_of
+from segtrain.capacity import with_batch
 from segtrain.checkpoint import (
     Checkpoint,
     check_classes,
@@ -33,6 +34,7 @@ from segtrain.models.counts import count_training_macs
 from segtrain.models.weights import WeightsReport
 from segtrain.optimizer import restore_optimizer
 from segtrain.options.fields import flag
+from segtrain.options.training import AUTO
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.ranks import Ranks, check_batch, joined
@@ -125,6 +127,7 @@ def start(given: Mapping[str, Any]) -> Outcome:
                 folder.refuse_existing()
             check_possible(config, ranks)
             data = open_data(config)
+        config = with_batch(config, len(data.shards.classes), ranks, print_note)
         predictor, report = ranks.in_turn(
             lambda: initial_predictor(config, data.shards.classes, origin)
         )
@@ -150,7 +153,8 @@ def check_possible(config: TrainConfig, ranks: Ranks) -> None:
         RunError: If TensorBoard's library is wanted and missing.
         UsageError: If the ranks cannot train together so.
     """
-    check_batch(ranks, config.batch, config.accumulate)
+    if config.batch != AUTO:
+        check_batch(ranks, config.batch, config.accumulate)
     check_norm(known(config.norm), choose_device(config.device), ranks)
     check_precision(choose_device(config.device), config.precision)
     if config.tensorboard:

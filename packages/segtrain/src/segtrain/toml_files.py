@@ -73,8 +73,10 @@ def option(key: str, value: object, where: str) -> tuple[str, Any]:
         shown = [n.replace("_", "-") if "-" in key else n for n in names]
         hint = near_miss(key, shown) or "; `segtrain run --help` lists them"
         raise UsageError(f"{where}: there is no option {key}{hint}")
+    words: dict[str, int] = TrainConfig.__dataclass_fields__[name].metadata["words"]
+    given = words.get(value, value) if isinstance(value, str) else value
     for kind in field_types(name):
-        fits, found = converted(value, kind)
+        fits, found = converted(given, kind)
         if fits:
             return name, found
     wanted = " or ".join(expected(kind) for kind in field_types(name))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from segtrain.capacity import with_batch
 from segtrain.checkpoint import (
     Checkpoint,
     check_classes,
@@ -21,8 +22,10 @@ from segtrain.learning import Learner
 from segtrain.models.weights import WeightsReport
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
+from segtrain.ranks import Ranks
 from segtrain.session import make_learner, new_config
 from segtrain.starts import initial_predictor, make_predictor
+from segtrain.terminal import print_note
 
 MakeLearner = Callable[[TrainConfig, Predictor, Data], Learner]
 
@@ -75,6 +78,7 @@ def admit(given: Mapping[str, Any], checkpoint: Path | None = None) -> Patient:
         return admit_checkpoint(given, find_checkpoint(checkpoint))
     config, origin = new_config(given)
     data = open_data(config)
+    config = with_batch(config, len(data.shards.classes), Ranks(), print_note)
     predictor, report = initial_predictor(config, data.shards.classes, origin)
     return settled(Patient(config, data, predictor, report, origin))
 

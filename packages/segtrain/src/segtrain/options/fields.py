@@ -2,22 +2,45 @@
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field
 from typing import Any
 
 from segtrain.errors import UsageError
 
 
-def about(panel: str, help_text: str, **bounds: float) -> dict[str, Any]:
+def about(
+    panel: str, help_text: str, words: Mapping[str, int] | None = None, **bounds: float
+) -> dict[str, Any]:
     """What the command line knows of a field.
 
     Args:
         panel: The panel of `--help` that shows it.
         help_text: What it is: unit, range, consequence.
+        words: Words that may stand for numbers, such as `auto`.
         **bounds: `min`, `max` (inclusive) or `above`, `below` (exclusive).
     """
-    return {"panel": panel, "help": help_text, "bounds": bounds}
+    return {"panel": panel, "help": help_text, "bounds": bounds, "words": dict(words or {})}
+
+
+def number_or_word(words: Mapping[str, int]) -> Callable[[str], int]:
+    """What reads a whole number or one of the words that stand for some.
+
+    The reader raises ValueError for anything else.
+    """
+
+    def read(text: object) -> int:
+        if isinstance(text, int):  # a default
+            return text
+        if text in words:
+            return words[str(text)]
+        try:
+            return int(str(text))
+        except ValueError:
+            known = " or ".join(words)
+            raise ValueError(f"{text} is neither a whole number nor {known}") from None
+
+    return read
 
 
 def flag(name: str) -> str:

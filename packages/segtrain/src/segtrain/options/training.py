@@ -11,6 +11,8 @@ Optimizer = Literal["sgd", "adamw", "rmsprop"]
 Schedule = Literal["poly", "cosine", "constant"]
 Reduction = Literal["mean", "sum"]
 
+AUTO = 0  # --batch auto, until the largest one that fits is found
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -27,7 +29,16 @@ class TrainingOptions:
     steps: int = field(
         default=20_000, metadata=about("Training", "Training steps, one batch each.", min=1)
     )
-    batch: int = field(default=16, metadata=about("Training", "Images per step.", min=1))
+    batch: int = field(
+        default=16,
+        metadata=about(
+            "Training",
+            "Images per step. auto takes as many as the memory of a CUDA GPU holds, a power of two "
+            "for each of the parts and GPUs.",
+            words={"auto": AUTO},
+            min=0,
+        ),
+    )
     optimizer: Optimizer = field(
         default="sgd",
         metadata=about(
