@@ -402,6 +402,9 @@ def test_shards_of_segdata_stay_segdatas(
     kit.write_tar(directory / "mine-train.tar", kit.pair("mine", 1))
     run(directory, classes, name="mine")
     opened = open_shards(directory)
+    info = json.loads((directory / "info.json").read_text())
+    assert info["datasets"] == ["coco2017", "mine", "voc2012"]
+    assert info["splits"]["train"]["samples"] == len(opened.train_set()) == 38
     assert [m.dataset for m in opened.manifests] == ["coco2017", "mine", "voc2012"]
     assert len(opened.train_set()) == 38
     file = tmp_path / "two.toml"

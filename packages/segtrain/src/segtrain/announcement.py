@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from segtrain.config import TrainConfig, known
+from segtrain.config import TrainConfig
 from segtrain.data import Data
 from segtrain.devices import describe
 from segtrain.manifests import ClassInfo
@@ -25,7 +25,7 @@ def view_of(config: TrainConfig, data: Data) -> View:
         whole=sum(len(chosen.samples) for chosen in data.val_sets),
     )
     title = f"FCN-{config.variant}  {config.out}"
-    return View(title, plan, floors(len(data.shards.classes), known(data.train.pixels)))
+    return View(title, plan, floors(len(data.shards.classes), data.pixels))
 
 
 def recipe_lines(

@@ -70,6 +70,7 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
         if self.mix is not None:
             parse_mix(self.mix)
         self.check_data()
+        self.check_reader()
         self.check_model()
         self.check_running()
         self.check_training()
@@ -112,6 +113,27 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
             raise UsageError(
                 "--loss-reduction sum needs its own --lr: that of the mean loss divided by the "
                 "pixels of a step; the papers' is 1e-10 for one image of 500x375"
+            )
+
+    def check_reader(self) -> None:
+        """Refuse options that a way of reading cannot follow.
+
+        Raises:
+            UsageError: With the options and the way on.
+        """
+        if self.reader == "indexed" and self.classes is not None:
+            raise UsageError(
+                "--classes belongs to --reader webdataset: with an index the manifest names the "
+                "classes; `segtrain index DIR --classes FILE` makes both for shards of others"
+            )
+        if self.reader == "webdataset" and self.train_split != "train":
+            raise UsageError(
+                f"--train-split {self.train_split} needs --reader indexed: a stream cannot leave "
+                "out samples without reading them"
+            )
+        if self.reader == "webdataset" and self.mix is not None:
+            raise UsageError(
+                "--mix needs --reader indexed: a stream gives its samples as they come"
             )
 
     def check_running(self) -> None:

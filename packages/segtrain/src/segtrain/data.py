@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segtrain.checkpoint import Checkpoint
-from segtrain.class_weights import class_weights
+from segtrain.class_weights import INVERSE_LOG, MEDIAN_FREQUENCY, class_weights
 from segtrain.config import TrainConfig
 from segtrain.errors import ShardsError, UsageError
 from segtrain.evaluate import SHARDS_AHEAD
@@ -17,9 +17,12 @@ from segtrain.mixture import parse_mix
 from segtrain.remote.cache import Cache
 from segtrain.remote.settings import default_folder, parse_size, size_words
 from segtrain.sampler import BLOCK, Order, SampleOrder
-from segtrain.sampleset import SampleSet, counted_pixels, join
+from segtrain.sampleset import SampleSet, counted_pixels, join, load_shards
 from segtrain.shardfile import Shard
 from segtrain.shards import Shards, open_shards
+from segtrain.streaming.batches import check_workers
+from segtrain.streaming.opening import check_webdataset
+from segtrain.streaming.sources import StreamOrder, Streams, open_streams
 from segtrain.transforms import Augmentation
 from segtrain.validation import ValidationSet, validation_sets
 
@@ -38,6 +41,7 @@ class Data:
         pixels: float64 `(C + 2,)`: mask pixels of class 0..C and of 255 as they are drawn, up to a
             factor; None where nobody has counted them.
         class_weights: Weights of the classes in the loss; None where all are 1.
+        streams: What is streamed instead; `train` is then empty, and `order` says nothing.
     """
 
     config: TrainConfig
@@ -48,6 +52,7 @@ class Data:
     val_sets: list[ValidationSet]
     pixels: NDArray[np.float64] | None
     class_weights: list[float] | None
+    streams: Streams | None = None
 
     @property
     def augmentation(self) -> Augmentation:
@@ -64,6 +69,12 @@ class Data:
 
     def lines(self) -> list[str]:
         """What is trained on and what is validated on, in words."""
+        return [*self.train_lines(), *self.val_lines()]
+
+    def train_lines(self) -> list[str]:
+        """What is trained on, in words."""
+        if self.streams is not None:
+            return self.streams.lines()
         train = self.train
         synthetic = " (synthetic)" if train.synthetic else ""
         part = "" if self.config.train_split == "train" else f" {self.config.train_split}"
@@ -79,6 +90,11 @@ class Data:
             lines.append(self.cache_words())
         if self.train.remote and self.pixels is None:
             lines.append("class prior: not known of a part of shards at URLs")
+        return lines
+
+    def val_lines(self) -> list[str]:
+        """What is validated on, in words."""
+        lines = []
         for i, chosen in enumerate(self.val_sets):
             role = ", picks best.pt" if i == 0 else ""
             part = "" if chosen.split == "val" else f" {chosen.split}"
@@ -146,6 +162,8 @@ def open_data(config: TrainConfig, saved: Checkpoint | None = None) -> Data:
         UsageError: If a file of class weights does not fit.
     """
     cache = Cache(config.cache or default_folder(), parse_size(config.cache_size))
+    if config.reader == "webdataset":
+        return open_streamed(config, cache, saved)
     shards = open_shards(config.shards, cache)
     mix = chosen_mix(shards, config)
     sets = shards.train_sets(config.train_split, mix)
@@ -209,6 +227,52 @@ def training_order(
     if mix is None:
         return Order(tuple(n for s in sets for n in s.shard_sizes), seed)
     return MixedOrder({s.datasets[0]: s.shard_sizes for s in sets}, mix, seed)
+
+
+def open_streamed(config: TrainConfig, cache: Cache, saved: Checkpoint | None) -> Data:
+    """The data of a run that streams its training samples; validation reads by index.
+
+    Raises:
+        ShardsError: If a tar or manifest cannot be read, or holds no such split.
+        UsageError: If webdataset is not installed, classes are named twice or not at all, or the
+            samples would have to be read first.
+    """
+    check_webdataset()
+    streams = open_streams(config, cache)
+    if config.workers is not None:
+        check_workers(len(streams.train), config.workers, 1)
+    parts = [(m, m.splits["train"]) for m in streams.shards.manifests if "train" in m.splits]
+    counts = np.array([split.pixels for _, split in parts], np.float64).sum(axis=0)
+    pixels = counts if counts.any() else None
+    train = join([load_shards(m, split, []) for m, split in parts])
+    return Data(
+        config=config,
+        cache=cache,
+        shards=streams.shards,
+        train=train,
+        order=StreamOrder(config.seed, streams.samples or 0),
+        val_sets=open_val_sets(streams.shards, config) if config.val_every else [],
+        pixels=pixels,
+        class_weights=saved.class_weights if saved else stream_weights(config, train, pixels),
+        streams=streams,
+    )
+
+
+def stream_weights(
+    config: TrainConfig, train: SampleSet, pixels: NDArray[np.float64] | None
+) -> list[float] | None:
+    """The class weights of a stream, from a file or from the manifests' counts.
+
+    Raises:
+        UsageError: If every mask would have to be read for them.
+    """
+    counted = config.class_weights == INVERSE_LOG and pixels is None
+    if counted or config.class_weights == MEDIAN_FREQUENCY:
+        raise UsageError(
+            f"--class-weights {config.class_weights} needs a look at every mask, which a stream "
+            "does not give; use --reader indexed, or a file of weights"
+        )
+    return class_weights(config.class_weights, train, None, pixels)
 
 
 def open_val_sets(shards: Shards, config: TrainConfig) -> list[ValidationSet]:

@@ -13,7 +13,8 @@ from typing import Any
 # what a line of the log holds, by name: unit and meaning; nested names are joined by dots
 FIELDS = {
     "step": "training steps taken",
-    "epoch": "samples drawn over the training images that there are; passes, where none is weighed",
+    "epoch": "samples drawn over the training images; passes, where none is weighed; "
+    "none where they are not counted",
     "loss": "nats per valid pixel, mean over the steps since the line before",
     "loss_floors.uniform": "nats: ln C, the loss of a net that puts out zeros",
     "loss_floors.prior": "nats: entropy of the class distribution of the training pixels",
@@ -27,6 +28,7 @@ FIELDS = {
     "peak_memory": "bytes: the most that tensors took of a GPU, or a process of the machine",
     "void_batches": "steps since the line before whose batch had no valid pixel",
     "seconds": "s, work on the run until here, validations included, over all its sessions",
+    "order_from": "step at which the order of samples began, only of --reader webdataset",
     "val_iou": "0..1, mean IoU on the primary data set, which picks best.pt",
 }
 # what each validation of a data set adds, under `val.NAME.` and, at the end, `final.NAME.`

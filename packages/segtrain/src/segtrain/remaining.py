@@ -26,6 +26,20 @@ def remaining_batches(
         stop: Asked while the first shards of URLs are waited for.
     """
     config, device, ranks = trainer.config, trainer.predictor.device, trainer.ranks
+    workers = default_workers(device, ranks) if config.workers is None else config.workers
+    pin = device.type == "cuda"
+    if data.streams is not None:
+        left = config.steps - trainer.step
+        return data.streams.batches(
+            config,
+            data.augmentation,
+            trainer.step,
+            left,
+            workers=workers,
+            pin=pin,
+            rank=ranks.rank,
+            world=ranks.world,
+        )
     dataset = BatchDataset(
         data.train,
         data.order,
@@ -34,13 +48,12 @@ def remaining_batches(
         ranks.rank,
         ranks.world,
     )
-    workers = default_workers(device, ranks) if config.workers is None else config.workers
     stream = batches(
         dataset,
         trainer.step,
         config.steps,
         workers,
-        pin=device.type == "cuda",
+        pin=pin,
         context=fresh_context() if data.remote else None,
     )
     if not data.train.remote:

@@ -286,6 +286,7 @@ def go(trainer: Trainer, data: Data) -> Outcome:
         SegtrainError: As `Trainer.run`; after a signal, where the run stands is told first.
         RunError: If lines of the log could not be written.
     """
+    trainer.order_from = None if data.streams is None else trainer.step
     relayed = trainer.ranks.launched
     with trainer.ranks.together():
         if trainer.ranks.main:

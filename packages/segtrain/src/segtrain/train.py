@@ -52,6 +52,7 @@ class Trainer:
         display: Where people follow it.
         order: The order of the training images.
         gauge: Relates images per second to the hardware.
+        order_from: Steps taken where the order of samples began, for a stream; else None.
         step: Steps taken.
         due: Whether the log line and validation of `step` are still to be made.
         best: The best validation so far.
@@ -71,6 +72,7 @@ class Trainer:
     display: TrainDisplay
     order: SampleOrder
     gauge: Gauge
+    order_from: int | None = None
     step: int = 0
     due: bool = False
     best: dict[str, Any] | None = None
@@ -253,12 +255,13 @@ class Trainer:
         epochs = self.order.epochs(drawn)
         return {
             "step": self.step,
-            "epoch": round(drawn / len(self.order), 4),
+            "epoch": round(drawn / len(self.order), 4) if len(self.order) else None,
             **({"epochs": epochs} if epochs else {}),
             "loss_floors": self.floors,
             "lr": learning_rate(self.step - 1, self.config),
             **self.meter.line(self.config.batch, self.gauge),
             "seconds": round(self.seconds, 3),
+            **({} if self.order_from is None else {"order_from": self.order_from}),
         }
 
     def validation(self, stop: Interruption) -> dict[str, Any]:

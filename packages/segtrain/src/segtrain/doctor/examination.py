@@ -85,12 +85,13 @@ class Examination:
             SampleError: If a sample cannot be read.
             ShardsError: If no batch has a valid pixel.
         """
-        dataset, wanted = global_batches(self.patient), self.plan.batches
+        wanted = self.plan.batches
         tried = 4 * wanted
+        make = global_batches(self.patient, tried)
         found: list[Batch] = []
         for k in range(tried):
             self.progress("reading batches", len(found), wanted)
-            batch = dataset.make(k)
+            batch = make(k)
             if bool((batch.target != IGNORE_INDEX).any()):
                 found.append(batch)
             if len(found) == wanted:
@@ -118,10 +119,13 @@ class Examination:
         return image, batch.target.to(self.device)
 
 
-def global_batches(patient: Patient) -> BatchDataset:
-    """The batches of the patient's run, by number."""
-    data = patient.data
-    return BatchDataset(data.train, data.order, data.augmentation, patient.config.batch)
+def global_batches(patient: Patient, count: int) -> Callable[[int], Batch]:
+    """What makes the first batches of the patient's run, by number, in order."""
+    data, config = patient.data, patient.config
+    if data.streams is not None:
+        stream = data.streams.batches(config, data.augmentation, 0, count)
+        return lambda _: next(stream)
+    return BatchDataset(data.train, data.order, data.augmentation, config.batch).make
 
 
 @contextmanager

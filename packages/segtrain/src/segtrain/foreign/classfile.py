@@ -64,6 +64,15 @@ class ClassList:
         ids = {ours: tuple(v for v in vs if v != value) for ours, vs in self.ids.items()}
         return replace(self, ids=ids | {IGNORE_INDEX: (*ids[IGNORE_INDEX], value)})
 
+    def table(self) -> tuple[int, ...]:
+        """Our id of each value of 8 bits, -1 where it is unknown, as a `Layout` has it."""
+        ids = [-1] * (IGNORE_INDEX + 1)
+        for ours, values in self.ids.items():
+            for value in values:
+                if value <= IGNORE_INDEX:
+                    ids[value] = ours
+        return tuple(ids)
+
     def plain(self) -> list[dict[str, Any]]:
         """The manifest's `classes`."""
         return [{"id": i, "name": c.name, "color": list(c.color)}

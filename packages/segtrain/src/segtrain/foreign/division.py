@@ -1,7 +1,7 @@
 """Which split each shard of a directory belongs to: by patterns, else by names."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -135,9 +135,20 @@ def fits(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) or fnmatchcase(name.rpartition("/")[2], pattern)
 
 
-def by_names(directory: Path, names: Sequence[str]) -> Division:
-    """Words in names decide; where no name has one, everything is train."""
-    told = {name: {WORDS[w] for w in re.findall("[a-z]+", name.lower()) if w in WORDS}
+def by_names(
+    directory: Path | str, names: Sequence[str], part: Callable[[str], str] = str
+) -> Division:
+    """Words in names decide; where no name has one, everything is train.
+
+    Args:
+        directory: For messages.
+        names: Of the shards.
+        part: What of a name is looked at.
+
+    Raises:
+        ShardsError: If names tell the split of some shards only, or two splits.
+    """
+    told = {name: {WORDS[w] for w in re.findall("[a-z]+", part(name).lower()) if w in WORDS}
             for name in names}  # fmt: skip
     if not any(told.values()):
         note = (

@@ -84,10 +84,9 @@ def index(options: IndexOptions, progress: Progress) -> Indexed:
     classes = read_classes(options.classes)
     if options.ignore_index is not None:
         classes = classes.ignoring(options.ignore_index)
-    if directory.is_dir():
-        refuse_compressed(directory)
-    names = find_tars(directory)
     dataset = dataset_name(options)
+    refuse_compressed(directory)
+    names = find_tars(directory)
     path = directory / f"{dataset}.json"
     before, old = old_sums(path), manifest_hash(path)
     names = unowned(directory, names, dataset, classes)
@@ -168,17 +167,12 @@ def find_layout(options: IndexOptions, division: Division, classes: ClassList) -
     Raises:
         ShardsError: If the sample does not tell, or no shard holds one.
     """
-    ids = [-1] * (IGNORE_INDEX + 1)
-    for ours, values in classes.ids.items():
-        for value in values:
-            if value <= IGNORE_INDEX:
-                ids[value] = ours
     for of_split in division.splits.values():
         for name in of_split:
             path = options.directory / name
             layout = first_layout(path, options.image_ext, options.mask_ext)
             if layout is not None:
-                return replace(layout, ids=tuple(ids))
+                return replace(layout, ids=classes.table())
     raise ShardsError(f"{options.directory}: no shard holds a sample; name another folder")
 
 

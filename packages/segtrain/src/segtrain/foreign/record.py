@@ -134,7 +134,7 @@ def old_sums(path: Path) -> dict[str, str]:
 
 
 def write_contents(directory: Path, contents: Contents) -> list[str]:
-    """Write an `.idx` beside each shard, and last the manifest.
+    """Write an `.idx` beside each shard, then the manifest, then `info.json`.
 
     Returns:
         Names of shards that have no `.idx`, for their names hold blanks.
@@ -153,7 +153,37 @@ def write_contents(directory: Path, contents: Contents) -> list[str]:
                 write_text(path, text)
     text = json.dumps(contents.manifest(), indent=1, ensure_ascii=False) + "\n"
     write_text(directory / f"{contents.dataset}.json", text)
+    info = json.dumps(directory_info(directory), indent=1, ensure_ascii=False) + "\n"
+    write_text(directory / "info.json", info)
     return without
+
+
+def directory_info(directory: Path) -> dict[str, Any]:
+    """`info.json`: what all manifests of a directory say, summed; by it a URL's are found."""
+    plain = [json.loads(p.read_bytes()) for p in sorted(directory.glob("*.json"))
+             if p.name != "info.json" and not p.name.endswith(".stats.json")]  # fmt: skip
+    found = [m for m in plain if isinstance(m, dict) and "splits" in m and "classes" in m]
+    splits: dict[str, dict[str, Any]] = {}
+    for manifest in found:
+        for name, record in manifest["splits"].items():
+            total = splits.setdefault(
+                name, {"samples": 0, "shards": 0, "bytes": 0, "pixels": [], "datasets": []}
+            )
+            total["samples"] += record["samples"]
+            total["shards"] += len(record["shards"])
+            total["bytes"] += sum(shard["bytes"] for shard in record["shards"])
+            pixels = total["pixels"] or [0] * len(record["pixels"])
+            total["pixels"] = [a + b for a, b in zip(pixels, record["pixels"], strict=True)]
+            total["datasets"].append(manifest["dataset"])
+    return {
+        "format": FORMAT,
+        "synthetic": any(m["synthetic"] for m in found),
+        "complete": all(m["complete"] for m in found),
+        "classes": found[0]["classes"],
+        "ignore_index": IGNORE_INDEX,
+        "datasets": [m["dataset"] for m in found],
+        "splits": splits,
+    }
 
 
 def write_text(path: Path, text: str) -> None:

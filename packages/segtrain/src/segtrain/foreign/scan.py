@@ -101,26 +101,32 @@ def first_layout(path: Path, image: str | None, mask: str | None) -> Layout | No
         ShardsError: If it is no plain tar, or image and mask cannot be told.
     """
     refuse_compressed_tar(path)
-    extensions: list[str] = []
-    first = None
     try:
         with tarfile.open(path, "r:") as tar:
-            for info in tar:
-                split = split_name(info.name) if info.isreg() else None
-                if split is None:
-                    continue
-                first = first or split[0]
-                if split[0] != first:
-                    break
-                extensions.append(split[1])
+            found = first_sample(tar)
     except (OSError, tarfile.TarError) as error:
         raise damaged(path, error) from error
-    if first is None:
+    if found is None:
         return None
+    key, extensions = found
     try:
         return choose_layout(extensions, image, mask)
     except MembersError as error:
-        raise members_error(path, first, extensions, error) from error
+        raise members_error(path, key, extensions, error) from error
+
+
+def first_sample(tar: tarfile.TarFile) -> tuple[str, list[str]] | None:
+    """Key and extensions of the first sample of an open tar; None where it holds none."""
+    key, extensions = "", []
+    for info in tar:
+        split = split_name(info.name) if info.isreg() else None
+        if split is None:
+            continue
+        key = key or split[0]
+        if split[0] != key:
+            break
+        extensions.append(split[1])
+    return (key, extensions) if key else None
 
 
 def members_error(path: Path, key: str, extensions: list[str], error: MembersError) -> ShardsError:

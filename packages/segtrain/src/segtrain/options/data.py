@@ -8,6 +8,7 @@ from segtrain.options.fields import about
 from segtrain.remote.settings import CACHE_SIZE
 
 Fit = Literal["crop", "squash", "native"]
+Reader = Literal["indexed", "webdataset"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,33 @@ class DataOptions:
             "Move the cut by up to so many pixels along each axis, also beyond the image's edge; "
             "the papers tried 32.",
             min=0,
+        ),
+    )
+    reader: Reader = field(
+        default="indexed",
+        metadata=about(
+            "Data",
+            "indexed: any sample by its place, exact on resume. webdataset: shards read from "
+            "beginning to end, for .tar.gz, pipes, and where no index is; its order depends on "
+            "--workers, and --resume begins a new one.",
+        ),
+    )
+    classes: str | None = field(
+        default=None,
+        metadata=about(
+            "Data",
+            "For --reader webdataset without a manifest: voc, or a class file as segtrain index "
+            "takes it. --shards then names a directory of tars, or 'URL/train-{000..009}.tar', or "
+            "'pipe:COMMAND'.",
+        ),
+    )
+    buffer: int = field(
+        default=500,
+        metadata=about(
+            "Data",
+            "Stored samples among which each worker of --reader webdataset draws the next one; 1 "
+            "keeps the order within shards.",
+            min=1,
         ),
     )
     workers: int | None = field(

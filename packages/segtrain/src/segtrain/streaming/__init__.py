@@ -1,0 +1,1 @@
+"""Training from shards that are read from beginning to end, by webdataset's pipeline."""
