@@ -71,7 +71,7 @@ def test_options_that_contradict_each_other_are_refused() -> None:
 @pytest.mark.parametrize("text", ["", "1", "1,2,3", "1,x", "0,1", "1,-1", "nan,1", "inf,1", "1,1,"])
 def test_scales_that_are_no_two_numbers_are_refused(text: str) -> None:
     """A list of another length, of words or of numbers that cannot be meant names what is right."""
-    words = f"--skip-scales takes two numbers above 0, such as 0.01,0.001, not {text!r}"
+    words = f"--skip-scales takes two numbers above 0, such as 0.01,0.0001, not {text!r}"
     with pytest.raises(UsageError, match=re.escape(words)):
         TrainConfig(skip_scales=text)
 

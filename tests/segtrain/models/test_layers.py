@@ -44,3 +44,15 @@ def test_widths_suit_group_norms(channels: int, width: float) -> None:
     assert count % groups == 0
     assert 1 <= groups <= 32
     assert count // groups >= 4
+
+
+def test_a_memory_format_does_not_turn_a_fixed_kernel() -> None:
+    """Buffers that ranks share stay contiguous, and channels_last changes no output."""
+    layer = Upsample(3, 8, learned=False)
+    scores = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    expected = layer(scores)
+    turned = layer.to(memory_format=torch.channels_last)
+    assert [buffer.is_contiguous() for buffer in turned.buffers()] == [True]
+    torch.testing.assert_close(
+        turned(scores.contiguous(memory_format=torch.channels_last)), expected
+    )

@@ -134,7 +134,7 @@ def test_our_checkpoints_are_weights_too(trained: Path) -> None:
     report = transplant(model, source, [c.name for c in saved.class_infos])
     check_account(report, model, source)
     assert set(report.of("loaded")) == set(model.state_dict())
-    assert all(torch.equal(v, saved.model[k]) for k, v in model.state_dict().items())
+    assert all(torch.equal(v, saved.judged[k]) for k, v in model.state_dict().items())
 
 
 NAMES = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6, unique=True)

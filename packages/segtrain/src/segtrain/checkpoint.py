@@ -16,6 +16,7 @@ from segtrain.config import TrainConfig
 from segtrain.errors import CheckpointError
 from segtrain.files import write_beside
 from segtrain.manifests import ClassInfo
+from segtrain.options.stages import STAGES_FILE, VARIANTS
 
 FORMAT = "segtrain/1"
 
@@ -102,7 +103,7 @@ def find_checkpoint(run: Path, names: tuple[str, ...] = ("best.pt", "last.pt")) 
     """The checkpoint that a run's folder, or a path to a checkpoint, stands for.
 
     Args:
-        run: A run's folder or a checkpoint file.
+        run: A run's folder or a checkpoint file; of a staged run the newest stage's.
         names: What to look for in a folder, the preferred first.
 
     Raises:
@@ -112,9 +113,12 @@ def find_checkpoint(run: Path, names: tuple[str, ...] = ("best.pt", "last.pt")) 
         return run
     if not run.is_dir():
         raise CheckpointError(f"{run}: there is no such run or checkpoint")
-    for name in names:
-        if (run / name).is_file():
-            return run / name
+    staged = (run / STAGES_FILE).is_file()
+    folders = [run / variant for variant in reversed(VARIANTS)] if staged else [run]
+    for folder in folders:
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
     raise CheckpointError(
         f"{run}: holds no checkpoint ({' or '.join(names)}); give the folder of a run that was "
         "trained for at least one --save-every, or a checkpoint file"

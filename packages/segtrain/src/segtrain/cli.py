@@ -66,10 +66,13 @@ def run(context: typer.Context, config_file: Path | None, resume: bool, **option
     on the way) and [bold]pictures/[/].
     """
     given = given_options(context, options, config_file)
-    from segtrain import session
+    from segtrain import session, stages
     from segtrain.summary import print_outcome
 
-    print_outcome(session.resume(given) if resume else session.start(given))
+    if stages.is_staged(given, resume=resume):
+        stages.print_end(stages.resume(given) if resume else stages.start(given))
+    else:
+        print_outcome(session.resume(given) if resume else session.start(given))
 
 
 def register_run() -> None:
@@ -94,8 +97,8 @@ def register_run() -> None:
     app.command(
         epilog="[bold]segtrain run --weights imagenet --batch 20 --crop 480[/]   "
         "FCN-8s from ImageNet's VGG16\n\n"
-        "[bold]segtrain run --variant 32s --out runs/a[/]   from scratch, then finer:\n\n"
-        "[bold]segtrain run --variant 16s --init runs/a --out runs/b[/]\n\n"
+        "[bold]segtrain run --staged --weights imagenet --out runs/a[/]   32s, 16s, then 8s\n\n"
+        "[bold]segtrain run --variant 16s --init runs/a/32s --out runs/b[/]   from another run\n\n"
         "[bold]segtrain run --out runs/b --resume[/]   go on after Ctrl-C, a crash or a reboot"
     )(run)
 

@@ -14,6 +14,7 @@ from segtrain.options.fields import check_bounds, flag
 from segtrain.options.model import ModelOptions, Norm
 from segtrain.options.output import OutputOptions
 from segtrain.options.running import RunningOptions
+from segtrain.options.stages import StageOptions
 from segtrain.options.training import AUTO, TrainingOptions
 from segtrain.places import plain_places
 from segtrain.remote.settings import parse_size
@@ -52,7 +53,9 @@ NET = ("variant", *(name for name in ARCHITECTURE if name != "dropout"))
 
 
 @dataclass(frozen=True)
-class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, DataOptions):
+class TrainConfig(
+    OutputOptions, RunningOptions, StageOptions, TrainingOptions, ModelOptions, DataOptions
+):
     """All options of a training run; each field's `help` says what it does.
 
     Frozen and plain, so that it can be saved in `config.json` and in every checkpoint. Fields that
@@ -72,6 +75,7 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
         self.check_data()
         self.check_reader()
         self.check_model()
+        self.check_stages()
         self.check_running()
         self.check_training()
 
@@ -205,6 +209,25 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
                 "leave out --width, or train from scratch with --weights none"
             )
 
+    def check_stages(self) -> None:
+        """Refuse stages that are none.
+
+        Raises:
+            UsageError: With the options and the way on.
+        """
+        if self.staged and self.variant == "32s":
+            raise UsageError(
+                "--staged with --variant 32s has a single stage; leave --staged out, or name the "
+                "last stage: --variant 16s or 8s"
+            )
+        for name in ("steps", "lr"):
+            if getattr(self, f"stage_{name}") is not None and not self.staged:
+                raise UsageError(
+                    f"{flag(f'stage_{name}')} is for --staged; add that, or use {flag(name)}"
+                )
+        self.steps_of(self.variant)
+        self.rate_of(self.variant)
+
     def resolved(self) -> Self:
         """The same with every None that depends on other options filled in."""
         alone: Norm = "group" if self.fit == "native" else "batch"  # from scratch
@@ -217,7 +240,7 @@ class TrainConfig(OutputOptions, RunningOptions, TrainingOptions, ModelOptions, 
             scale_max=self.scales[1],
             lr=self.lr or (0.05 if fast else 0.001),
             warmup=min(1000, self.steps // 20) if self.warmup is None else self.warmup,
-            out=self.out or Path("runs") / f"fcn{self.variant}",
+            out=self.out or Path("runs") / f"fcn{self.variant}{'-staged' * self.staged}",
         )
 
     def plain(self) -> dict[str, Any]:
@@ -301,7 +324,7 @@ def inherited(
     net = TrainConfig.from_plain(origin)
     theirs = {name: getattr(net, name) for name in ARCHITECTURE}
     if net.variant == "32s":
-        del theirs["skip_scales"]  # of skips that it has not
+        del theirs["skip_scales"], theirs["upsampling"]  # of skips, which it has not
     for name in theirs.keys() & given.keys():
         if name not in FREE and given[name] != theirs[name]:
             raise UsageError(

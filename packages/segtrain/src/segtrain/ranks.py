@@ -225,7 +225,8 @@ def check_devices(ranks: Ranks, device: torch.device) -> None:
 def joined(device: Callable[[], str]) -> Iterator[Ranks]:
     """The ranks of this run, connected for the time of the block.
 
-    An error that all ranks raise alike is `quiet` on all but one.
+    An error that all ranks raise alike is `quiet` on all but one. Within such a block another one
+    keeps the connection: several runs, one after the other, share it.
 
     Args:
         device: Tells where they shall compute, as `--device` names it.
@@ -235,6 +236,9 @@ def joined(device: Callable[[], str]) -> Iterator[Ranks]:
         RunError: If they cannot be connected.
     """
     ranks = place(os.environ)
+    if dist.is_initialized():
+        yield ranks
+        return
     try:
         kind = choose_device(device())
         check_devices(ranks, kind)

@@ -13,6 +13,7 @@ from segtrain.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from segtrain.config import TrainConfig
 from segtrain.errors import RunError
 from segtrain.files import write_beside
+from segtrain.options.stages import STAGES_FILE
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ class RunFolder:
 
     @property
     def resume_command(self) -> str:
-        """The command that goes on with the run."""
-        return f"segtrain run --out {quoted(self.path)} --resume"
+        """The command that goes on with the run; with all stages where it is one of them."""
+        staged = (self.path.parent / STAGES_FILE).is_file()
+        return f"segtrain run --out {quoted(self.path.parent if staged else self.path)} --resume"
 
     def refuse_existing(self) -> None:
         """Refuse a folder that holds a run already.
@@ -54,7 +56,8 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: is a file; name a folder with --out")
-        held = [f for f in (self.config_file, self.log_file, self.last, self.best) if f.exists()]
+        files = (self.config_file, self.log_file, self.last, self.best, self.path / STAGES_FILE)
+        held = [f for f in files if f.exists()]
         if held:
             raise RunError(
                 f"{self.path}: holds a run already ({held[0].name}); go on with it by "

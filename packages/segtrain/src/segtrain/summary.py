@@ -84,7 +84,9 @@ class Outcome:
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """The end of a run on stdout."""
+    """The end of a run on stdout, by one rank for all."""
+    if outcome.quiet:
+        return
     title, _ = outcome.judged()
     if rows := outcome.table():
         heads = ["data set", "images", "mean IoU %", "interval", "all background %"]

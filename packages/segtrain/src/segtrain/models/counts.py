@@ -26,8 +26,8 @@ class ParameterCount(NamedTuple):
 def count_parameters(model: FCN) -> ParameterCount:
     """Count a net's weights; a full C x C fixed upsampling would have C times `fixed`."""
     upsampling = [m for m in model.modules() if isinstance(m, Upsample)]
-    learned = sum(m.weight.numel() for m in upsampling if m.groups == 1)
-    fixed = sum(m.weight.numel() for m in upsampling if m.groups > 1)
+    learned = sum(m.kernels().numel() for m in upsampling if m.learned)
+    fixed = sum(m.kernels().numel() for m in upsampling if not m.learned)
     return ParameterCount(sum(p.numel() for p in model.parameters()) - learned, learned, fixed)
 
 
@@ -79,7 +79,8 @@ def layer_macs(model: FCN, height: int, width: int) -> list[tuple[int, int]]:
             macs, trained = output.numel() * module.weight[0].numel(), module.weight.requires_grad
         elif isinstance(module, Upsample):
             rows, columns = (side + 2 for side in inputs[0].shape[-2:])  # with repeated borders
-            macs, trained = rows * columns * module.weight.numel(), module.weight.requires_grad
+            kernels = module.kernels()
+            macs, trained = rows * columns * kernels.numel(), kernels.requires_grad
         else:
             return
         found.append((macs, 1 + trained + inputs[0].requires_grad))

@@ -70,23 +70,30 @@ class Upsample(nn.Module):
             fixed one is applied to each class apart (equal, for its other entries are 0).
     """
 
-    weight: Tensor
+    kernel: Tensor
 
     def __init__(self, channels: int, factor: int, *, learned: bool) -> None:
         super().__init__()
+        self.channels = channels
         self.factor = factor
-        self.groups = 1 if learned else channels
+        self.learned = learned
         kernel = bilinear_kernel(factor)  # (2f, 2f)
         if learned:
             self.weight = nn.Parameter(torch.eye(channels)[:, :, None, None] * kernel)
         else:
-            stack = kernel.expand(channels, 1, -1, -1).contiguous()  # (C, 1, 2f, 2f)
-            self.register_buffer("weight", stack, persistent=False)
+            # two-dimensional, so that no memory format can turn it: torch's sharing of buffers
+            # between ranks fails on a turned one
+            self.register_buffer("kernel", kernel, persistent=False)
+
+    def kernels(self) -> Tensor:
+        """The kernels: `(C, C, 2f, 2f)` where they are trained, else `(C, 1, 2f, 2f)`."""
+        return self.weight if self.learned else self.kernel.expand(self.channels, 1, -1, -1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores `(N, C, h, w)` to `(N, C, h * factor, w * factor)`."""
         wide = F.pad(x, (1, 1, 1, 1), mode="replicate")  # (N, C, h + 2, w + 2)
         cut = self.factor + self.factor // 2  # the repeated cell, and half a kernel
+        groups = 1 if self.learned else self.channels
         return F.conv_transpose2d(
-            wide, self.weight, stride=self.factor, padding=cut, groups=self.groups
+            wide, self.kernels(), stride=self.factor, padding=cut, groups=groups
         )

@@ -68,13 +68,14 @@ def check_bounds(option: "Field[Any]", value: object) -> None:
             raise UsageError(f"{flag(option.name)} must be {words} {limit:g}, not {value}")
 
 
-def numbers(name: str, text: str, count: int) -> tuple[float, ...]:
+def numbers(name: str, text: str, count: int, such: str) -> tuple[float, ...]:
     """The positive numbers of an option such as `--skip-scales 0.01,0.0001`.
 
     Args:
         name: The field.
         text: What was given.
         count: How many there must be.
+        such: An example, for the message.
 
     Raises:
         UsageError: If they are not so many, not numbers, or not above 0.
@@ -85,7 +86,6 @@ def numbers(name: str, text: str, count: int) -> tuple[float, ...]:
     except ValueError:
         found = ()
     if len(found) != count or not all(math.isfinite(n) and n > 0 for n in found):
-        such = ",".join(("0.01", "0.001", "0.0001")[:count])
         raise UsageError(
             f"{flag(name)} takes {words} numbers above 0, such as {such}, not {text!r}"
         )

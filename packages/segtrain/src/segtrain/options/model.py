@@ -153,5 +153,5 @@ class ModelOptions:
         Raises:
             UsageError: If they are not two numbers above 0.
         """
-        pool4, pool3 = numbers("skip_scales", self.skip_scales, 2)
+        pool4, pool3 = numbers("skip_scales", self.skip_scales, 2, "0.01,0.0001")
         return pool4, pool3
