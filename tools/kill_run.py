@@ -14,6 +14,7 @@ differs, if anything does.
 
 import argparse
 import csv
+import logging
 import os
 import random
 import signal
@@ -33,7 +34,10 @@ from segtrain.checkpoint import load_checkpoint
 from segtrain.log_files import read_lines
 
 KINDS = ("run", "group", "worker", "term")
-CLOCK = ("images_per_second", "data_wait", "seconds")  # what may differ between equal runs
+# what may differ between equal runs
+CLOCK = ("images_per_second", "data_wait", "seconds", "tflops", "mfu", "peak_memory")
+EARLY = 0.15  # share of kills at any moment of the start
+MOST_LINES = 8  # lines of the log after which a start is killed at the latest
 PARTS = ("model", "optimizer", "rng", "average", "step", "batches", "meter", "best", "due")
 
 
@@ -97,6 +101,7 @@ def pictures(run: Path) -> dict[str, bytes]:
 
 def charted(run: Path) -> list[tuple[int, float]]:
     """The loss as TensorBoard finds it."""
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells each resume
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found = EventAccumulator(str(run / "tensorboard" / "net"), size_guidance={"scalars": 0})
@@ -185,17 +190,28 @@ def kill(running: "subprocess.Popen[bytes]", kind: str, rng: random.Random) -> b
     return bool(workers)
 
 
+def await_moment(running: "subprocess.Popen[bytes]", out: Path, rng: random.Random) -> None:
+    """Wait until the log has grown by some lines, and a moment more; now and then not so long."""
+    log = out / "log.jsonl"
+    patience = rng.uniform(0, 10) if rng.random() < EARLY else float("inf")
+    wanted = len(read_lines(log)) + rng.randint(1, MOST_LINES)
+    begin = time.monotonic()
+    while running.poll() is None and time.monotonic() - begin < patience:
+        if len(read_lines(log)) >= wanted:
+            time.sleep(rng.uniform(0, 0.3))  # into the next steps, a save, or a validation
+            return
+        time.sleep(0.01)
+
+
 def disturb(trial: Trial, out: Path, rng: random.Random) -> bool:
     """One start that is killed at a random moment; whether it got through all the same."""
     kind = KINDS[sum(trial.kills.values()) % len(KINDS)]
     workers = rng.choice(trial.workers) if kind != "worker" else max(trial.workers)
     running = start(trial, out, workers)
-    try:
-        running.wait(rng.uniform(0, 1.2 * trial.seconds))
-    except subprocess.TimeoutExpired:
-        if kill(running, kind, rng):
-            trial.kills[kind] += 1
-    else:
+    await_moment(running, out, rng)
+    if kill(running, kind, rng):
+        trial.kills[kind] += 1
+    elif running.poll() is not None:
         trial.missed += 1
     running.wait()
     if "Traceback" in (text := messages(out).read_text()):
@@ -248,7 +264,7 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=40, help="at least so many (default: 40)")
     parser.add_argument("--seed", type=int, default=None, help="of the moments (default: by time)")
-    parser.add_argument("--steps", type=int, default=100, help="of a run (default: 100)")
+    parser.add_argument("--steps", type=int, default=60, help="of a run (default: 60)")
     parser.add_argument("--shards", type=Path, help="a shards directory (default: generated)")
     given = parser.parse_args()
     seed = time.time_ns() % 1_000_000 if given.seed is None else given.seed

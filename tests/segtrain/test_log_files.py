@@ -107,6 +107,9 @@ def test_a_table_has_the_same_columns_in_every_line() -> None:
     assert rows[1]["val.voc2012.mean_iou"] == "0.25"
     assert rows[1]["val.voc2012.resized_targets"] == "False"
     assert "final.a,b.mean_iou" in rows[0]
+    mixed = CsvTable(columns([], ["voc2012"]))
+    assert mixed.names[-1] == "epochs.voc2012"
+    assert mixed.record({"step": 1, "epochs": {"voc2012": 0.5}}).endswith(b",0.5\n")
 
 
 def test_every_field_of_a_log_has_its_column_and_its_words(trained: Path) -> None:

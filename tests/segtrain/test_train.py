@@ -438,3 +438,108 @@ def test_a_full_disk_in_a_run_keeps_the_last_checkpoint(
     ):
         start(options)
     assert load_checkpoint(options["out"] / "last.pt").step == 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
+def test_half_a_checkpoint_never_replaces_a_whole_one(options: Options, trained: Path) -> None:
+    """When the system itself refuses to write on, last.pt stays and the run can be taken up."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    advance = TrainDisplay.advance
+
+    def fill(self: TrainDisplay, step: int) -> None:
+        advance(self, step)
+        if step == 7:
+            size = (options["out"] / "last.pt").stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, hard))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainDisplay, "advance", fill)
+        try:
+            with pytest.raises(RunError, match=r"last\.pt: could not be written.*it is kept"):
+                start(options)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert load_checkpoint(options["out"] / "last.pt").step == 5
+    assert not list(options["out"].glob(".*"))
+    resume({"out": options["out"]})
+    assert_same_run(options["out"], trained)
+
+
+@pytest.mark.parametrize("name", ["best.pt", "step-000004.pt"])
+def test_where_a_copy_cannot_be_kept_the_run_is_saved_and_stops(
+    options: Options, trained: Path, name: str
+) -> None:
+    """best.pt or a kept step without room: last.pt has everything, and nothing is left over."""
+    from segtrain import files
+
+    replace = Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if target.name == name:
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    options |= {"keep_every": 4}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files.Path, "replace", full)
+        with pytest.raises(RunError, match=r"No space left.*everything up to step \d is saved: `"):
+            start(options)
+    saved = load_checkpoint(options["out"] / "last.pt")
+    assert saved.step == (6 if name == "best.pt" else 4)
+    assert not (options["out"] / name).exists()
+    assert not list(options["out"].glob(".*"))
+    resume({"out": options["out"]})
+    assert_same_run(options["out"], trained)
+    kept = {path.name for path in options["out"].glob("step-*.pt")}
+    assert kept == {"step-000004.pt", "step-000008.pt", "step-000012.pt"} - (
+        {name} if saved.step == 4 else set()
+    )
+
+
+def test_a_run_goes_back_to_a_kept_step(options: Options, trained: Path) -> None:
+    """Copied to last.pt, a kept step is where the run goes on, and it ends as it would have."""
+    start(options | {"keep_every": 4, "keep": 2, "csv": True})
+    out = options["out"]
+    assert {path.name for path in out.glob("step-*.pt")} == {"step-000008.pt", "step-000012.pt"}
+    shutil.copy(out / "step-000008.pt", out / "last.pt")
+    resume({"out": out})
+    assert_same_run(out, trained)
+    assert len((out / "log.csv").read_text().splitlines()) == 1 + 6
+
+
+def test_a_second_ctrl_c_ends_at_once(
+    options: Options, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the middle of the save that the first one asked for: the checkpoint before is whole."""
+    doing = TrainDisplay.doing
+
+    def hooked(self: TrainDisplay, what: str) -> None:
+        doing(self, what)
+        if what.startswith("saving") and self.view.stopping:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "advance", 7)
+        patch.setattr(TrainDisplay, "doing", hooked)
+        with pytest.raises(KeyboardInterrupt):
+            start(options)
+    assert load_checkpoint(options["out"] / "last.pt").step == 5
+    assert "judge it" not in capsys.readouterr().out
+    resume({"out": options["out"]})
+    assert_same_run(options["out"], trained)
+
+
+def test_a_stopped_run_ends_with_where_it_stands(
+    options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After Ctrl-C: newest validation, best one, time taken, and the commands that come next."""
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "advance", 9)
+        with pytest.raises(InterruptedRunError):
+            start(options)
+    out = capsys.readouterr().out
+    assert "data set\timages\tmean IoU %\tinterval\tall background %\nvoc2012\t3 of 8\t" in out
+    assert "9 of 12 steps of 4 images in " in out
+    assert f"judge it: segtrain eval {options['out']} --shards " in out

@@ -100,7 +100,7 @@ def test_a_run_that_has_just_begun_is_in_view() -> None:
 def test_further_figures_are_shown_where_a_line_has_them() -> None:
     """Memory, MFU and the gradient's norm appear with their units; all-void batches, too."""
     view = View("", Plan(1000))
-    view.note(line(20, grad_norm=3.412, mfu=0.412, memory_gib=31.25, void_batches=2))
+    view.note(line(20, grad_norm=3.412, mfu=0.412, peak_memory=31.25 * 2**30, void_batches=2))
     text = " ".join(shown(view, 120, 24))
     for words in ("gradient 3.41", "MFU 41.2 %", "memory 31.2 GiB", "all-void batches 2"):
         assert words in text

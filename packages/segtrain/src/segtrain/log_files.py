@@ -147,15 +147,16 @@ def flat(line: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def columns(datasets: Iterable[str]) -> list[str]:
+def columns(datasets: Iterable[str], mixed: Iterable[str] = ()) -> list[str]:
     """The columns of log.csv, the same from the first line to the last.
 
     Args:
         datasets: Those that the run validates on.
+        mixed: Those that it trains on, where they are weighed: each has its own `epochs`.
     """
     nested = [f"{kind}.{name}.{part}" for kind in ("val", "final") for name in datasets
               for part in RESULT_FIELDS]  # fmt: skip
-    return [*FIELDS, *nested]
+    return [*FIELDS, *(f"epochs.{name}" for name in mixed), *nested]
 
 
 def csv_record(values: Iterable[object]) -> bytes:

@@ -112,8 +112,8 @@ def reason(error: Exception) -> str:
 
 
 def open_log(
-    folder: Path, *, step: int, due: bool, datasets: Iterable[str], csv: bool, tensorboard: bool,
-    tell: Tell,
+    folder: Path, *, step: int, due: bool, datasets: Iterable[str], mixed: Iterable[str] = (),
+    csv: bool, tensorboard: bool, tell: Tell,
 ) -> RunLog:  # fmt: skip
     """Open the log of a run, with those lines that stand before its position.
 
@@ -125,6 +125,7 @@ def open_log(
         step: Its position; 0 at its begin.
         due: Whether the line of `step` itself is still to be written.
         datasets: Those that it validates on.
+        mixed: Those that it trains on, where they are weighed.
         csv: Whether log.csv is wanted.
         tensorboard: Whether event files are.
         tell: Called with remarks for people.
@@ -132,7 +133,7 @@ def open_log(
     Raises:
         RunError: If a file cannot be written.
     """
-    log = RunLog(GrowingFile(folder / "log.jsonl"), tell, CsvTable(columns(datasets)))
+    log = RunLog(GrowingFile(folder / "log.jsonl"), tell, CsvTable(columns(datasets, mixed)))
     kept = lines_before(read_lines(log.json.path), step, due=due)
     log.lines.extend(kept)
     if log.json.path.exists():

@@ -319,6 +319,7 @@ def log_of(trainer: Trainer, data: Data) -> RunLog:
         step=trainer.step,
         due=trainer.due,
         datasets=[chosen.name for chosen in data.val_sets],
+        mixed=list(trainer.order.epochs(0)),
         csv=trainer.config.csv,
         tensorboard=trainer.config.tensorboard,
         tell=trainer.display.note,

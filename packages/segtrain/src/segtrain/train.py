@@ -298,6 +298,7 @@ class Trainer:
         """Write best.pt if this result on the primary data set is the best so far."""
         iou = result.scores.mean_iou
         if self.best is None or iou > self.best["mean_iou"]:
+            before = self.best
             self.best = {
                 "step": self.step,
                 "dataset": result.dataset,
@@ -305,8 +306,22 @@ class Trainer:
                 "mean_iou": iou,
             }
             if self.ranks.main:
-                best = self.checkpoint(training=False)
-                self.or_save(lambda: save_checkpoint(self.folder.best, best))
+                self.or_save(lambda: self.write_best(before))
+
+    def write_best(self, before: dict[str, Any] | None) -> None:
+        """Write best.pt.
+
+        Args:
+            before: The best validation before this one.
+
+        Raises:
+            RunError: If it cannot be written; the run then stands as before, and finds it again.
+        """
+        try:
+            save_checkpoint(self.folder.best, self.checkpoint(training=False))
+        except RunError:
+            self.best = before
+            raise
 
     def save(self) -> None:
         """Write last.pt, after the lines of the log that belong to it.

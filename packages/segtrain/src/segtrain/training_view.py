@@ -29,7 +29,7 @@ COLUMNS = {"validation": 0, "step": 40, "mean IoU %": 0, "all background": 50, "
 MORE = (
     ("grad_norm", "gradient", 1, ""),
     ("mfu", "MFU", 100, " %"),
-    ("memory_gib", "memory", 1, " GiB"),
+    ("peak_memory", "memory", 1 / 2**30, " GiB"),
 )
 
 
