@@ -41,7 +41,7 @@ class Recipe:
         about: The same in a paragraph: what it does, costs and was measured to do.
         settings: Its options.
         stages: Options that a stage of 32s, 16s, 8s has instead, by variant: for a net that starts
-            from a coarser one (`--init`), and for 32s, the first.
+            from a coarser one (`--staged`, `--init`), and for 32s, the first.
     """
 
     name: RecipeName
@@ -146,8 +146,7 @@ LIGHT = Recipe(
     "a fixed rate, bilinear layers between the skips that learn, no augmentation. Their images "
     "kept their own size; here each lies whole in a square of 512, what is outside being void, "
     "and the mean is over all valid pixels of the step, not over images. Published with it: 62.7 "
-    "% mean IoU on seg11valid. Staged (32s, then 16s and 8s by --init) its rate is 100 times "
-    "lower from 16s on.",
+    "% mean IoU on seg11valid. With --staged its rate is 100 times lower from 16s on.",
     (
         Setting("weights", "imagenet", "CVPR 2015, section 4.1"),
         Setting("norm", "none", "CVPR 2015, section 4.1: VGG16 as it is"),
@@ -183,8 +182,8 @@ HEAVY = Recipe(
     "the PAMI paper's: one native image a step, momentum 0.99, summed loss",
     "The recipe of the authors' released nets: one image a step at its own size, high momentum "
     "in place of a batch, the loss summed over the pixels, all upsampling fixed. By default the "
-    "three variants are learnt at once, with scaled skips, as voc-fcn8s-atonce; with --variant "
-    "32s, then 16s and 8s by --init, in stages of 100,000 steps at their own rates. Published "
+    "three variants are learnt at once, with scaled skips, as voc-fcn8s-atonce; with --staged one "
+    "after the other, 100,000 steps each at their own rates. Published "
     "with it: 65.5 % mean IoU on seg11valid staged, 65.4 at once. The decay of the weights is "
     "not divided by the pixels: beside a sum over about 187,500 of them it does next to nothing. "
     "The same on the mean loss: --loss-reduction mean --lr 1.9e-5 --weight-decay 2.7e-9.",
@@ -240,7 +239,7 @@ SCRATCH = Recipe(
         Setting("batch", 8, f"{OURS}: group norm allows it, and steps count"),
         Setting("steps", 60_000, "He et al., arXiv:1811.08883: from scratch takes longer"),
         Setting("optimizer", "sgd", CVPR),
-        Setting("lr", 0.05, f"{OURS}, from short probes"),
+        Setting("lr", 0.05, f"{OURS}: the default with a norm"),
         Setting("momentum", 0.9, CVPR),
         Setting("weight_decay", 1e-4, f"{OURS}: a thin net underfits"),
         Setting("schedule", "poly", "DeepLab, arXiv:1606.00915, section 4.1.2"),
