@@ -1,0 +1,1 @@
+"""The parts of tools/gpu_check.py: what is checked and measured, and the report."""
