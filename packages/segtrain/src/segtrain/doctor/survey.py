@@ -14,8 +14,9 @@ from segtrain.masks import read_values
 from segtrain.samples import decode_mask
 from segtrain.sampleset import Sample, SampleSet
 
-MASKS = 300  # of each part
-SHARDS = 8  # that they come from: each may have to be fetched whole
+MASKS = 200  # of each part
+SHARDS = 8  # that they come from
+FETCHED = 2  # that they come from where each must be fetched whole
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def chosen(samples: SampleSet, numbers: NDArray[np.int64]) -> tuple[int, ...]:
     """Some of these samples, from a few shards, always the same."""
     place = np.searchsorted(samples.starts, numbers, side="right")
     shards = np.unique(place)
-    few = shards[np.arange(min(SHARDS, len(shards))) * len(shards) // min(SHARDS, len(shards))]
+    most = min(FETCHED if samples.remote else SHARDS, len(shards))
+    few = shards[np.arange(most) * len(shards) // max(1, most)]
     within = numbers[np.isin(place, few)]
     drawn = np.random.default_rng(0).permutation(within)[:MASKS]
     return tuple(int(n) for n in np.sort(drawn))

@@ -90,7 +90,7 @@ RULE = Rule(
     severity="fatal",
     reason="A pixel's target is the number of a class: 0 to C, or 255 where nobody knows. Another "
     "number has no score, so no loss; a run that reads one stops.",
-    evidence="Masks as stored, up to 300 of each data set and split, from up to 8 shards; in "
+    evidence="Masks as stored, up to 200 of each data set and split, from up to 8 shards; in "
     "shards that others made, values that their class file does not name. Masks that cannot be "
     "decoded are told here as well.",
     remedy="Correct the class list, or the masks: ids must never be interpolated, and PNG is the "
