@@ -72,10 +72,13 @@ class Surveyed:
 
 
 def parts(exam: Examination) -> list[Part]:
-    """The parts of a run, training first, each with the samples to look at."""
+    """The parts of a run, training first, each with the samples to look at.
+
+    Training samples of a stream cannot be read one by one: that has parts for validation only.
+    """
     data = exam.patient.data
     train, split = data.train, exam.patient.config.train_split
-    names = np.repeat([shard.dataset for shard in train.shards], train.shard_sizes)
+    names = np.array([shard.dataset for shard in train.shards], str).repeat(train.shard_sizes)
     found = [
         Part(f"{name} {split}", train, chosen(train, np.flatnonzero(names == name)))
         for name in train.datasets

@@ -1,7 +1,7 @@
 """Masks that a run cannot read: ids that no class has, and files that are no masks."""
 
 from segtrain.doctor.examination import Examination
-from segtrain.doctor.findings import Finding, Healthy, Opinion, Rule
+from segtrain.doctor.findings import Finding, Healthy, Opinion, Rule, Unexamined
 from segtrain.doctor.survey import Look, Surveyed, survey
 
 SHOWN = 5
@@ -10,6 +10,8 @@ SHOWN = 5
 def examine(exam: Examination) -> Opinion:
     """Find masks that hold what is no id, or cannot be read."""
     found = exam.once(survey)
+    if not found:
+        return Unexamined("a stream's masks cannot be read one by one")
     findings = [one for part in found for one in (strange(part), broken(part)) if one]
     if findings:
         return findings

@@ -11,6 +11,8 @@ def examine(exam: Examination) -> Opinion:
     """Find images that a run trains on and validates on."""
     if not exam.patient.data.val_sets:
         return Unexamined("the run does not validate")
+    if exam.patient.data.streams is not None:
+        return Unexamined("a stream's keys are not known beforehand")
     found = exam.once(twins)
     findings = [finding(one) for one in found if one.by_id or one.by_bytes]
     if findings:

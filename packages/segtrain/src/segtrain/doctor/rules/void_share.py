@@ -3,7 +3,7 @@
 import numpy as np
 
 from segtrain.doctor.examination import Examination
-from segtrain.doctor.findings import Finding, Healthy, Opinion, Rule
+from segtrain.doctor.findings import Finding, Healthy, Opinion, Rule, Unexamined
 from segtrain.doctor.survey import Surveyed, survey
 
 MUCH = 0.3  # of all pixels
@@ -15,6 +15,8 @@ EMPTY = 0.05  # share of masks that are void altogether
 def examine(exam: Examination) -> Opinion:
     """Look at the share of 255 in the masks of each part."""
     found = [part for part in exam.once(survey) if any(look.sound for look in part.looks)]
+    if not found:
+        return Unexamined("no mask could be read one by one")
     findings = [one for part in found for one in examine_part(part)]
     shares = ", ".join(f"{100 * share(part):.1f} % of {part.part.name}" for part in found)
     return findings or Healthy(f"void: {shares}")
@@ -34,8 +36,6 @@ def examine_part(part: Surveyed) -> list[Finding]:
     void, background = share(part), float(total[0] / labelled)
     empty = [look for look in sound if not look.pixels[:-1].any()]
     findings = []
-    if void >= RATHER:
-        findings.append(much_void(part, void, background))
     if len(empty) >= max(1, EMPTY * len(sound)):
         keys = [part.part.samples.key(look.number) for look in empty[:3]]
         findings.append(
@@ -49,6 +49,8 @@ def examine_part(part: Surveyed) -> list[Finding]:
                 keys=keys,
             )
         )
+    if void >= RATHER:
+        findings.append(much_void(part, void, background))
     return findings
 
 
