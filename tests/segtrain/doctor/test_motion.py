@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from segtrain.doctor.examination import Examination
-from segtrain.doctor.motion import Gradients, motion, peaks, wake_steps
+from segtrain.doctor.gradients import Gradients, peaks, wake_steps
+from segtrain.doctor.motion import motion
 
 # longer chains of zeros multiply so many small numbers that float32 ends before they do
 chains = st.lists(st.booleans(), min_size=1, max_size=5).filter(lambda zeros: sum(zeros) <= 3)

@@ -30,6 +30,7 @@ RESUMABLE = (
     "threads",
     "accumulate",
     "compile",
+    "dead_layers",
     "log_every",
     "save_every",
     "keep_every",

@@ -7,7 +7,8 @@ SegtrainError              anything that the person at the keyboard can put righ
 ├── CheckpointError        a checkpoint that is missing, truncated, foreign or does not fit
 ├── WeightsError           pre-trained weights that cannot be had or do not fit
 ├── RunError               a run folder that cannot be used or written
-│   └── NonFiniteError     a loss that became NaN or infinite; names the step and the keys
+│   ├── NonFiniteError     a loss that became NaN or infinite; names the step and the keys
+│   └── DeadNetError       layers that cannot learn; names them, the cause and the remedy
 ├── PhotoError             a photo that is no image or cannot be written about
 └── InterruptedRunError    Ctrl-C or SIGTERM, after everything was saved; exit code 130 or 143
 """
@@ -65,6 +66,12 @@ class NonFiniteError(RunError):
     """A loss that became NaN or infinite; the message names the step and the keys."""
 
     shared = True  # for the loss is that of all ranks
+
+
+class DeadNetError(RunError):
+    """Layers that cannot learn; the message names them, the cause and the remedy."""
+
+    shared = True  # for gradients are those of all ranks
 
 
 class PhotoError(SegtrainError):

@@ -23,6 +23,7 @@ from segtrain.checkpoint import (
 from segtrain.config import NET, TrainConfig, changed, inherited, known
 from segtrain.data import Data, open_data
 from segtrain.devices import check_precision, choose_device, numbers, set_rng_state
+from segtrain.doctor.vigil import vigil_of
 from segtrain.errors import CheckpointError, InterruptedRunError, RunError
 from segtrain.event_files import check_installed
 from segtrain.interruption import Interruption
@@ -68,10 +69,12 @@ def make_trainer(
     config: TrainConfig, data: Data, predictor: Predictor, display: TrainDisplay, ranks: Ranks
 ) -> Trainer:
     """A trainer at step 0; the net moves to its device here."""
+    learner = make_learner(config, predictor, data, ranks)
     return Trainer(
         config=config,
         folder=RunFolder(known(config.out)),
-        learner=make_learner(config, predictor, data, ranks),
+        learner=learner,
+        vigil=vigil_of(config.dead_layers, learner.predictor.model, display.note),
         val_sets=data.val_sets,
         identity=identity(predictor, data),
         floors=floors(len(predictor.classes), data.pixels),

@@ -14,11 +14,8 @@ from segtrain.checkpoint import Checkpoint, save_checkpoint
 from segtrain.config import TrainConfig, known
 from segtrain.devices import rng_state
 from segtrain.diagnosis import Taken
-from segtrain.errors import (
-    InterruptedRunError,
-    RunError,
-    SegtrainError,
-)
+from segtrain.doctor.vigil import Vigil
+from segtrain.errors import InterruptedRunError, RunError, SegtrainError
 from segtrain.evaluate import SetResult
 from segtrain.guard import Guard
 from segtrain.interruption import Interruption, StopRequested
@@ -53,6 +50,7 @@ class Trainer:
         order: The order of the training images.
         gauge: Relates images per second to the hardware.
         order_from: Steps taken where the order of samples began, for a stream; else None.
+        vigil: Watches for dead layers; None where nobody shall.
         step: Steps taken.
         due: Whether the log line and validation of `step` are still to be made.
         best: The best validation so far.
@@ -73,6 +71,7 @@ class Trainer:
     order: SampleOrder
     gauge: Gauge
     order_from: int | None = None
+    vigil: Vigil | None = None
     step: int = 0
     due: bool = False
     best: dict[str, Any] | None = None
@@ -225,12 +224,15 @@ class Trainer:
         Raises:
             NonFiniteError: If loss or gradient is NaN or infinite; on several GPUs, if that of the
                 step before is.
+            DeadNetError: If layers are dead and the run shall stop for it.
         """
         number = self.step + 1
         self.ranks.reseed(self.config.seed, number)
         taken = Taken(number, batch, rng_state(self.learner.device))
         learnt = self.learner.gradients(batch, judge=is_due(self.config, number))
         self.guard.watch(taken, learnt, self.meter)
+        if self.vigil is not None:
+            self.vigil.look(number, learnt.loss, learnt.valid)
         self.learner.update(learning_rate(self.step, self.config))
         self.guard.before = taken
         return learnt

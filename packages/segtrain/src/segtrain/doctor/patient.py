@@ -1,7 +1,7 @@
 """What is examined: a net as a run would start with it, its optimiser, data and options."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,11 @@ def admit_checkpoint(given: Mapping[str, Any], path: Path) -> Patient:
 
 
 def settled(patient: Patient) -> Patient:
-    """The patient with its net where it will be examined, and in training mode."""
+    """The patient with its net where it will be examined, and in training mode.
+
+    Its copies are not compiled: that would take longer than all that they are for.
+    """
+    patient.config = replace(patient.config, compile=False)
     model = patient.predictor.model
     model.to(patient.predictor.device).to(memory_format=torch.channels_last).train()
     return patient

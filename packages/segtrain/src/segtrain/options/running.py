@@ -6,6 +6,7 @@ from typing import Literal
 from segtrain.options.fields import about
 
 Precision = Literal["auto", "bf16", "fp32"]
+DeadLayers = Literal["stop", "warn", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -44,5 +45,13 @@ class RunningOptions:
             "Running",
             "Let torch compile the net for the training size: minutes at the start, then maybe "
             "faster steps.",
+        ),
+    )
+    dead_layers: DeadLayers = field(
+        default="stop",
+        metadata=about(
+            "Running",
+            "What to do where a layer turns out to have no gradient at all, in the first steps or "
+            "later, so that it can never learn: stop, warn, or ignore, which does not look.",
         ),
     )
