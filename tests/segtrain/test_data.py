@@ -17,6 +17,7 @@ from segtrain.config import TrainConfig, known
 from segtrain.data import Data, open_data
 from segtrain.errors import ShardsError, UsageError
 from segtrain.samples import load
+from segtrain.session import start
 from segtrain.transforms import Augmentation
 from segtrain.validation import floors
 
@@ -120,7 +121,7 @@ def test_a_mixture_draws_by_shares_and_weighs_the_prior(held: Path) -> None:
     """Data sets are drawn by weight, those left out are named, and the prior is of the mixture."""
     data = opened(held, mix="voc2012=1,coco2017=3")
     assert data.lines()[0] == (
-        "data: 17 train images of coco2017, voc2012, drawn by coco2017 75 %, voc2012 25 %"
+        "data: 17 train images of coco2017, voc2012; of those drawn 75 % coco2017, 25 % voc2012"
     )
     drawn = [data.train.key(d.sample)[:3] for d in data.order.batch(0, 40)]
     assert (drawn.count("coc"), drawn.count("voc")) == (30, 10)
@@ -153,6 +154,25 @@ def test_a_mixture_is_the_same_for_all_workers_and_ranks(held: Path) -> None:
     for ours, (first, second) in zip(alone, joined, strict=True):
         assert ours.keys == first.keys + second.keys
         assert torch.equal(ours.image, torch.cat([first.image, second.image]))
+
+
+def test_a_run_on_a_hold_out_and_one_on_a_mixture_end(
+    held: Path, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """A run on views validates on its own; a mixture's log has the epochs of each data set."""
+    few = tiny | {"shards": held, "steps": 2, "val_every": 2, "pictures": 1}
+    views = {"train_split": "dev-train", "val_split": "dev-val"}
+    start(few | views | {"out": tmp_path / "views"})
+    start(few | {"mix": "voc2012=1,coco2017=3", "out": tmp_path / "mixed"})
+    first, second = (
+        json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[-1])
+        for name in ("views", "mixed")
+    )
+    assert first["val"]["voc2012"]["images"] == 3
+    assert first["loss_floors"].keys() == {"uniform", "prior"}
+    assert "epochs" not in first
+    assert second["epoch"] == round(8 / 17, 4)
+    assert second["epochs"] == {"coco2017": round(6 / 5, 4), "voc2012": round(2 / 12, 4)}
 
 
 def test_options_of_before_are_still_read(held: Path) -> None:

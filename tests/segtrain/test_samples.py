@@ -105,5 +105,20 @@ def test_broken_samples_name_shard_and_key(
     message = str(caught.value)
     assert "voc2012-train-000000.tar: voc2012_train0001: " in message
     assert "segdata verify-masks" in message
+    assert "the shard is not as it was built: its sha256 is " in message
+    assert f"the manifest's {samples.shards[0].record.sha256}; copy it here again" in message
     assert "\n" not in message
     assert load(samples, 2).key == "voc2012_train0002"
+
+
+def test_a_shard_that_was_built_wrong_is_told_from_a_changed_one(
+    make_shards: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A mask of unknown ids in a shard of the right checksum came so from its build."""
+    pair = ("voc2012_odd", Image.new("RGB", (20, 10)), np.full((10, 20), 9, np.uint8))
+    directory = make_shards(tmp_path / "s", train=[pair], val=1)
+    samples = open_shards(directory).train_set()
+    with pytest.raises(
+        SampleError, match=r"holds id 9; .* is as it was built \(sha256 [0-9a-f]{64}"
+    ):
+        load(samples, 0)

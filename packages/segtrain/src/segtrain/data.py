@@ -81,7 +81,7 @@ class Data:
         names = ", ".join(name + part for name in train.datasets)
         lines = [f"data: {len(train):,} train images of {names}{synthetic}"]
         if isinstance(self.order, MixedOrder):
-            lines[0] += f", drawn by {self.mix_words(self.order)}"
+            lines[0] += f"; of those drawn {self.mix_words(self.order)}"
         left = sorted({m.dataset for m in self.shards.manifests} - set(train.datasets))
         if left:
             why = "--mix leaves out" if self.config.mix else f"has no {self.config.train_split}"
@@ -146,7 +146,7 @@ class Data:
     def mix_words(self, order: MixedOrder) -> str:
         """The shares of a mixture, in per cent."""
         shares = zip(order.names, order.shares, strict=True)
-        return ", ".join(f"{name} {100 * share:.3g} %" for name, share in shares)
+        return ", ".join(f"{100 * share:.3g} % {name}" for name, share in shares)
 
 
 def open_data(config: TrainConfig, saved: Checkpoint | None = None) -> Data:

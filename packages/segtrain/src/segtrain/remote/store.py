@@ -143,4 +143,4 @@ def describe(error: Exception) -> str:
 def message_of(error: Exception) -> str:
     """An error's own words on one line, without a full stop."""
     text = str(getattr(error, "message", "") or error)
-    return " ".join(text.split()).rstrip(".")
+    return " ".join(text.replace(" ssl:default", "").split()).rstrip(".")
