@@ -141,3 +141,15 @@ def test_tiny_photos_are_seen_at_small_scales(predictor: Predictor) -> None:
     """A photo of one pixel at a tenth of its size is still one pixel."""
     small = replace(predictor, views=Views((0.1, 1.0)))
     assert small.predict(photo(1, 1)).shape == (1, 1)
+
+
+def test_a_net_is_judged_in_the_numbers_that_it_was_trained_in(trained: Path) -> None:
+    """A checkpoint of a run with --precision bf16 predicts in bf16, others as the device suits."""
+    checkpoint = load_checkpoint(trained / "last.pt")
+    plain = load_predictor(checkpoint, trained, "cpu")
+    checkpoint.config["precision"] = "bf16"
+    coarse = load_predictor(checkpoint, trained, "cpu")
+    assert (plain.precision, coarse.precision) == ("auto", "bf16")
+    image = photo(40, 30)
+    difference = (coarse.logits(image) - plain.logits(image)).abs().max()
+    assert 0 < float(difference) < 0.1 * float(plain.logits(image).abs().max())

@@ -194,8 +194,11 @@ def load_predictor(
         CheckpointError: If its weights do not fit its configuration.
     """
     where = choose_device(device)
-    model = build(checkpoint.train_config, len(checkpoint.classes))
+    config = checkpoint.train_config
+    model = build(config, len(checkpoint.classes))
     load_state(model, checkpoint.judged, path)
     preprocessing = Preprocessing.from_fingerprint(checkpoint.preprocessing)
     ready = model.to(where).to(memory_format=torch.channels_last).eval()
-    return Predictor(ready, preprocessing, where, checkpoint.class_infos, views or Views())
+    chosen = views or Views()
+    infos = checkpoint.class_infos
+    return Predictor(ready, preprocessing, where, infos, chosen, config.precision)

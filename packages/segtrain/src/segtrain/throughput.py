@@ -91,7 +91,7 @@ class Gauge:
         whole = self.peak * self.ranks.world if self.peak else None
         memory = self.ranks.most(peak_memory(self.device) or 0)[0]
         return {
-            "tflops": None if rate is None else round(rate / TERA, 4),
+            "tflops": None if rate is None else float(f"{rate / TERA:.4g}"),
             "mfu": None if rate is None or whole is None else round(rate / whole, 4),
             "peak_memory": int(memory) or None,
         }
