@@ -15,6 +15,7 @@ differs, if anything does.
 import argparse
 import csv
 import logging
+import multiprocessing
 import os
 import random
 import signal
@@ -24,15 +25,18 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
+from segtrain import cli
 from segtrain.checkpoint import load_checkpoint
 from segtrain.log_files import read_lines
 
+SERVER = multiprocessing.get_context("forkserver")
 KINDS = ("run", "group", "worker", "term")
 # what may differ between equal runs
 CLOCK = ("images_per_second", "data_wait", "seconds", "tflops", "mfu", "peak_memory")
@@ -50,7 +54,7 @@ class Trial:
     """One run of the script: the command, what it must give, and what was counted.
 
     Attributes:
-        command: the run, without --out and --workers.
+        options: those of the run, without --out and --workers.
         whole: the folder of an undisturbed run.
         seconds: that it took.
         workers: numbers of data workers to choose from.
@@ -61,7 +65,7 @@ class Trial:
         missed: starts that ended before they could be killed.
     """
 
-    command: list[str]
+    options: list[str]
     whole: Path
     seconds: float
     workers: tuple[int, ...] = (0, 1, 2)
@@ -153,16 +157,32 @@ def check_left(trial: Trial, out: Path) -> None:
         raise DifferError(f"{out}: after a kill the log is no beginning of an undisturbed one")
 
 
-def start(trial: Trial, out: Path, workers: int) -> "subprocess.Popen[bytes]":
-    """The run, or its continuation, in a process group of its own; its messages go to a file."""
-    how = ["--resume"] if (out / "config.json").exists() else trial.command[3:]
-    with messages(out).open("ab") as stderr:
-        return subprocess.Popen(
-            [*trial.command[:3], "run", *how, f"--out={out}", f"--workers={workers}"],
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            start_new_session=True,
-        )
+def start(trial: Trial, out: Path, workers: int) -> BaseProcess:
+    """The run, or its continuation, in a process group of its own; its messages go to a file.
+
+    It is forked from a process that has loaded torch already, and so begins at once.
+    """
+    how = ["--resume"] if (out / "config.json").exists() else trial.options
+    words = ["segtrain", "run", *how, f"--out={out}", f"--workers={workers}"]
+    running = SERVER.Process(target=train, args=(words, messages(out)))
+    running.start()
+    return running
+
+
+def train(words: list[str], log: Path) -> None:
+    """The command line in this process."""
+    os.setsid()
+    with log.open("ab") as stderr, Path(os.devnull).open("wb") as stdout:
+        os.dup2(stdout.fileno(), 1)
+        os.dup2(stderr.fileno(), 2)
+    sys.argv = words
+    cli.main()
+
+
+def finished(running: BaseProcess) -> int:
+    """Wait for a run; its exit code."""
+    running.join()
+    return running.exitcode or 0
 
 
 def messages(out: Path) -> Path:
@@ -170,33 +190,32 @@ def messages(out: Path) -> Path:
     return out.with_suffix(".txt")
 
 
-def kill(running: "subprocess.Popen[bytes]", kind: str, rng: random.Random) -> bool:
+def kill(running: BaseProcess, kind: str, rng: random.Random) -> bool:
     """Kill the run, or one of its workers; whether there was one to kill."""
-    if running.poll() is not None:
+    if not running.is_alive() or running.pid is None:
         return False
     if kind in ("run", "term"):
-        running.send_signal(signal.SIGKILL if kind == "run" else signal.SIGTERM)
-        return True
-    if kind == "group":
-        os.killpg(running.pid, signal.SIGKILL)
+        os.kill(running.pid, signal.SIGKILL if kind == "run" else signal.SIGTERM)
         return True
     try:
-        children = psutil.Process(running.pid).children()
-        workers = [child for child in children if "resource_tracker" not in str(child.cmdline())]
+        if kind == "group":
+            os.killpg(running.pid, signal.SIGKILL)
+            return True
+        workers = psutil.Process(running.pid).children()
         if workers:
             rng.choice(workers).kill()
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ProcessLookupError):
         return False
     return bool(workers)
 
 
-def await_moment(running: "subprocess.Popen[bytes]", out: Path, rng: random.Random) -> None:
+def await_moment(running: BaseProcess, out: Path, rng: random.Random) -> None:
     """Wait until the log has grown by some lines, and a moment more; now and then not so long."""
     log = out / "log.jsonl"
     patience = rng.uniform(0, 10) if rng.random() < EARLY else float("inf")
     wanted = len(read_lines(log)) + rng.randint(1, MOST_LINES)
     begin = time.monotonic()
-    while running.poll() is None and time.monotonic() - begin < patience:
+    while running.is_alive() and time.monotonic() - begin < patience:
         if len(read_lines(log)) >= wanted:
             time.sleep(rng.uniform(0, 0.3))  # into the next steps, a save, or a validation
             return
@@ -211,13 +230,13 @@ def disturb(trial: Trial, out: Path, rng: random.Random) -> bool:
     await_moment(running, out, rng)
     if kill(running, kind, rng):
         trial.kills[kind] += 1
-    elif running.poll() is not None:
+    elif not running.is_alive():
         trial.missed += 1
-    running.wait()
+    code = finished(running)
     if "Traceback" in (text := messages(out).read_text()):
         raise DifferError(f"a traceback after the death of the {kind}:\n{text}")
     check_left(trial, out)
-    return running.returncode == 0
+    return code == 0
 
 
 def run(trial: Trial, folder: Path, kills: int, rng: random.Random) -> None:
@@ -227,7 +246,7 @@ def run(trial: Trial, folder: Path, kills: int, rng: random.Random) -> None:
         while not disturb(trial, out, rng):
             trial.resumes += 1
             if sum(trial.kills.values()) >= kills:
-                if start(trial, out, rng.choice(trial.workers)).wait() != 0:
+                if finished(start(trial, out, rng.choice(trial.workers))) != 0:
                     raise DifferError(f"the last resume failed:\n{messages(out).read_text()}")
                 break
         compare(trial, out)
@@ -235,7 +254,7 @@ def run(trial: Trial, folder: Path, kills: int, rng: random.Random) -> None:
 
 
 def prepared(folder: Path, shards: Path | None, steps: int) -> Trial:
-    """The command on the given or generated shards, and its undisturbed result."""
+    """The options on the given or generated shards, and its undisturbed result."""
     python = [sys.executable, "-m"]
     if shards is None:
         toy, shards = folder / "toy", folder / "shards"
@@ -249,9 +268,9 @@ def prepared(folder: Path, shards: Path | None, steps: int) -> Trial:
         "--val-images=3", "--pictures=1", "--lr=0.02", "--csv", "--tensorboard", "--device=cpu",
         "--threads=1",
     ]  # fmt: skip
-    trial = Trial([*python, "segtrain", *options], folder / "whole", 0.0)
+    trial = Trial(options, folder / "whole", 0.0)
     begin = time.monotonic()
-    if start(trial, trial.whole, 0).wait() != 0:
+    if finished(start(trial, trial.whole, 0)) != 0:
         raise DifferError(f"the undisturbed run failed:\n{messages(trial.whole).read_text()}")
     trial.seconds = time.monotonic() - begin
     return trial
@@ -267,6 +286,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=60, help="of a run (default: 60)")
     parser.add_argument("--shards", type=Path, help="a shards directory (default: generated)")
     given = parser.parse_args()
+    SERVER.set_forkserver_preload(["segtrain.cli", "segtrain.session"])
     seed = time.time_ns() % 1_000_000 if given.seed is None else given.seed
     with tempfile.TemporaryDirectory(prefix="kill-run-") as name:
         folder = Path(name)

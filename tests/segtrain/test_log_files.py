@@ -122,3 +122,13 @@ def test_every_field_of_a_log_has_its_column_and_its_words(trained: Path) -> Non
             named
         )
     assert set(log_files.FIELDS) <= {name for line in lines for name in flat(line)}
+
+
+def test_the_page_on_runs_describes_every_field() -> None:
+    """docs/runs.md has each field of the log with its unit and meaning, in these words."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "runs.md"
+    text = page.read_text("utf-8")
+    for name, meaning in log_files.FIELDS.items():
+        assert f"| `{name}` | {meaning} |" in text
+    for name, meaning in log_files.RESULT_FIELDS.items():
+        assert f"| `val.NAME.{name}` | {meaning} |" in text

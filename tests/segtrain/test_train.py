@@ -201,24 +201,6 @@ def read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
-def test_a_killed_run_resumes_bit_identically(
-    options: Options, segtrain: Callable[..., list[str]], environment: dict[str, str]
-) -> None:
-    """After kill -9 the run goes on from its last checkpoint and ends as the one never killed."""
-    options |= {"steps": 60}
-    never_killed = options["out"].with_name("whole")
-    start(options | {"out": never_killed})
-    log = options["out"] / "log.jsonl"
-    done = run_until(segtrain("run", *words_of(options)), environment, log, 8, signal.SIGKILL)
-    assert done.returncode == -signal.SIGKILL
-    with log.open("a") as file:
-        file.write('{"step": 1')  # the line that it was writing
-    outcome = resume({"out": options["out"]})
-    assert outcome.step == 60
-    assert_same_run(options["out"], never_killed)
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that a process can note")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_sigterm_saves_and_tells_how_to_go_on(
