@@ -1,5 +1,6 @@
 """Tests of segtrain.loss."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
@@ -82,10 +83,11 @@ def test_classes_weigh_as_they_are_told(seed: int) -> None:
     )
 
 
-def test_equal_weights_change_no_mean_loss() -> None:
-    """Where all classes weigh alike, the mean is that of the plain loss."""
+@pytest.mark.parametrize("weight", [1e-4, 3.0])
+def test_equal_weights_change_no_mean_loss(weight: float) -> None:
+    """Where all classes weigh alike, and be it next to nothing, the mean is the plain loss's."""
     logits, target = batch(1)
-    weights = torch.full((5,), 3.0)
+    weights = torch.full((5,), weight)
     plain = Criterion().mean(*pixel_loss(logits, target))
     torch.testing.assert_close(
         Criterion("mean", weights).mean(*pixel_loss(logits, target, weights)), plain
