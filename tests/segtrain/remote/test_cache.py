@@ -136,6 +136,18 @@ def test_the_longest_unused_go_first_and_none_in_use(web: Web, remote: list[Shar
     assert held <= small.limit
 
 
+def test_each_use_counts(web: Web, remote: list[Shard]) -> None:
+    """A shard that is asked for again while it is there is the last to go."""
+    assert web.address
+    small = Cache(remote[0].path.parent.parent, sum(s.record.bytes for s in remote[:2]))
+    for shard in remote[:2]:
+        shard.fetch()
+    aged(remote[:2])
+    remote[0].fetch()
+    small.fetch(remote[3].url, remote[3].record)
+    assert [s.path.exists() for s in remote[:2]] == [True, False]
+
+
 def test_a_shard_that_another_process_uses_stays(
     remote: list[Shard], cache: Cache, tmp_path: Path
 ) -> None:
