@@ -9,9 +9,12 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from segtrain.cli import app
 from segtrain.config import TrainConfig, plain_value
 from segtrain.errors import UsageError
+from segtrain.recipes import configure
 from segtrain.toml_files import field_types, read_toml, shown_value, toml_text
 
 
@@ -107,3 +110,24 @@ def test_values_are_written_as_toml_has_them() -> None:
     """Quotes, backslashes and line ends in texts are escaped."""
     assert shown_value('a"b\\c\n') == '"a\\"b\\\\c\\u000a"'
     assert (shown_value(True), shown_value(1e-10), shown_value(3)) == ("true", "1e-10", "3")
+
+
+@pytest.mark.parametrize("command", ["start", "resume"])
+def test_the_command_line_wins_over_the_file(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run` is given the file's options with the command line's over them, on --resume as well."""
+    caught: list[dict[str, Any]] = []
+
+    def stop(given: dict[str, Any]) -> None:
+        caught.append(dict(given))
+        raise UsageError("enough")
+
+    monkeypatch.setattr(f"segtrain.session.{command}", stop)
+    file = tmp_path / "mine.toml"
+    file.write_text('recipe = "scratch"\nlr = 0.2\ncrop = 64\nout = "no-run"\n')
+    words = ["run", "--config", str(file), "--lr", "0.3", *(["--resume"] * (command == "resume"))]
+    assert CliRunner().invoke(app, words).exit_code != 0
+    assert caught == [{"recipe": "scratch", "lr": 0.3, "crop": 64, "out": Path("no-run")}]
+    config = configure(caught[0])
+    assert (config.lr, config.crop, config.norm, config.batch) == (0.3, 64, "group", 8)
