@@ -251,6 +251,8 @@ def run(trial: Trial, folder: Path, kills: int, rng: random.Random) -> None:
                 break
         compare(trial, out)
         trial.finished += 1
+        killed = sum(trial.kills.values())
+        print(f"run {trial.finished} is as if undisturbed; {killed} kills so far", flush=True)
 
 
 def prepared(folder: Path, shards: Path | None, steps: int) -> Trial:
