@@ -21,6 +21,7 @@ from segtrain.doctor.report import examined
 from segtrain.doctor.rulebook import rulebook
 from segtrain.doctor.stages import STAGES, Stages, stages
 from segtrain.doctor.standing import Standing, standing
+from segtrain.errors import SampleError
 
 Examine = Callable[..., Examination]
 Pair = tuple[str, Image.Image, np.ndarray]
@@ -192,7 +193,7 @@ CASES = {
         val=same,
     ),
     "a class that is nowhere": Planted(
-        "absent-classes", "warning", ("stripes (3): no pixel of the training masks",), without_3
+        "absent-classes", "warning", ("stripes (3): no pixel in training.",), without_3
     ),
     "background that is void": Planted(
         "void-share", "warning", ("are void: no loss", "objects everywhere"), unlabelled
@@ -325,3 +326,18 @@ def test_a_stream_is_looked_at_as_far_as_it_goes(
     opinion = RULES[name].examine(exam)
     looks = {"first-loss", "absent-classes"}
     assert isinstance(opinion, Healthy if name in looks else Unexamined)
+
+
+def test_an_image_that_nobody_can_explain_ends_the_examination(
+    examine: Examine, pairs: list[Pair], make_shards: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Where data break a rule and none finds why, the error is raised, with shard and key."""
+    shards = make_shards(tmp_path / "sick", train=pairs, val=0, per_shard=50)
+    exam = examine(shards=shards, val_every=0)
+    samples = exam.patient.data.train
+    with samples.shards[0].path.open("r+b") as file:
+        for offset, size in samples.spans[:, :2].tolist():
+            file.seek(offset)
+            file.write(bytes(size))
+    with pytest.raises(SampleError, match=r"voc2012-train-000000\.tar: voc2012_a\d+: "):
+        examined(exam)

@@ -63,7 +63,7 @@ def listed(names: list[str], which: NDArray[np.bool_]) -> str:
 
 def absent(names: list[str], which: NDArray[np.bool_], *, val: bool) -> Finding:
     """Classes of the list that are nowhere."""
-    where = "neither in training nor in validation" if val else "of the training masks"
+    where = "in training or validation" if val else "in training"
     return RULE.finding(
         "warning",
         f"{listed(names, which)}: no pixel {where}.",
