@@ -22,6 +22,7 @@ from segtrain.preprocessing import Preprocessing
 from segtrain.ranks import Ranks
 
 CLASSES = 21
+LAX = 10  # times its budget that a check has in a quick session, on whatever machine
 NAMES = tuple(ClassInfo(str(i), (0, 0, 0)) for i in range(CLASSES))
 
 
@@ -109,12 +110,13 @@ def run_check(check: Check, plan: Plan) -> Result:
     """Run a check within its time and that of the session; whatever happens gives a result."""
     result, began = Result(check.name, check.kind), time.monotonic()
     left = plan.end - began
+    allowed = min(check.budget * (LAX if plan.quick else 1), left)
     try:
-        with alarm(max(0.001, min(check.budget, left))):
+        with alarm(max(0.001, allowed)):
             result.message = check.work(plan, result.rows)
     except OutOfTimeError:
         result.verdict = "out of time"
-        result.message = f"{min(check.budget, max(0.0, left)):.0f} s were not enough for all of it"
+        result.message = f"{max(0.0, allowed):.0f} s were not enough for all of it"
     except Skipped as reason:
         result.verdict, result.message = "skipped", str(reason)
     except Failed as reason:
