@@ -1,5 +1,7 @@
 """Tests of segtrain.models.counts."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -141,3 +143,19 @@ def test_training_costs_about_three_forward_passes() -> None:
     net = shapes_only(21, variant="8s")
     passes = count_training_macs(net, 320, 320) / count_macs(net, 320, 320)
     assert 2.9 < passes < 3
+
+
+def test_the_docs_have_these_counts() -> None:
+    """Each row of docs/models.md is what the net of that trunk and variant counts."""
+    page = (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| vgg")]
+    assert [(row[0], row[1]) for row in rows] == [(t, v) for t in PUBLISHED for v in VARIANTS]
+    for trunk, variant, *found in rows:
+        options = {"trunk": trunk, "variant": variant}
+        plain = shapes_only(21, **options)
+        small = shapes_only(21, head="1x1", **options)
+        nets = [plain, shapes_only(21, norm="batch", **options), small]
+        weights = [f"{count_parameters(net).layers:,}" for net in nets]
+        macs = [count_macs(plain, side, side) for side in (320, 480, 512)]
+        macs.append(count_macs(small, 480, 480))
+        assert found == [*weights, *(f"{m / 1e9:.2f}" for m in macs)]
