@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtrain.config import TrainConfig
+from segtrain.data import open_data
 from segtrain.errors import RunError, SegtrainError, ShardsError, UsageError
 from segtrain.foreign.index import Indexed, IndexOptions, index
 from segtrain.samples import load
@@ -303,7 +305,7 @@ def spoil(kit: ModuleType, path: Path, how: str) -> None:
         "colours": [image, ("z.png", kit.photo(32, 24, "PNG"))],
         "broken": [("z.jpg", b"no image"), mask],
         "key": kit.pair("k" * 201, 1),
-        "other shard": kit.pair("train0001", 1),
+        "same image": kit.pair("train0001", 1),
     }
     if how in files:
         path.write_bytes(files[how])
@@ -328,7 +330,7 @@ def spoil(kit: ModuleType, path: Path, how: str) -> None:
         ("colours", r"z: the mask is a PNG of mode RGB.*`segdata build-folder`"),
         ("broken", r"z: image or mask cannot be decoded"),
         ("key", r"the key 'k+' cannot be used"),
-        ("other shard", r"train0001 is in train-000.tar too"),
+        ("same image", r"train0001 is in train-000.tar too, with the same image"),
     ],
 )
 @pytest.mark.parametrize("pixels", [True, False])
@@ -344,6 +346,21 @@ def test_a_shard_that_cannot_be_used_is_named(
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert files_of(foreign) == before
+
+
+def test_keys_differ_within_a_split(kit: ModuleType, foreign: Path, classes: str) -> None:
+    """A key twice in train is an error; train and val may both count from 0, if images differ."""
+    path = kit.write_tar(foreign / "val-001.tar", [("train0001.jpg", kit.photo(32, 25)),
+                         ("train0001.png", kit.png(np.zeros((25, 32))))])  # fmt: skip
+    notes = run(foreign, classes).notes
+    assert "1 keys, train0001 first, are in train and val; their images differ" in notes[0]
+    data = open_data(TrainConfig(shards=(str(foreign),)))
+    assert (len(data.train), len(data.val_sets[0].samples)) == (5, 4)
+    with pytest.raises(ShardsError, match="stand in both"):
+        open_data(TrainConfig(shards=(str(foreign),), train_split="val", val_split="val100"))
+    path.rename(foreign / "train-002.tar")
+    with pytest.raises(ShardsError, match=r"train-002.tar: train0001 is in train-000.tar too"):
+        run(foreign, classes)
 
 
 def test_compressed_tars_are_told_with_both_ways_on(foreign: Path, classes: str) -> None:

@@ -23,6 +23,7 @@ from segtrain.members import Layout
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 LONGEST_NAME = 60
 OFFICIAL = ("voc", "coco", "sbd")
+Splits = Mapping[str, Mapping[str, Scanned]]  # by split, then by the shard's name
 Progress = Callable[[int, int], None]  # shards done, shards in all
 
 
@@ -93,12 +94,12 @@ def index(options: IndexOptions, progress: Progress) -> Indexed:
     division = divide(directory, names, options.splits)
     layout = find_layout(options, division, classes)
     found = scan_all(options, division, layout, len(classes.classes), progress)
-    refuse_repeated_keys(directory, found)
     splits = {s: {n: found[n] for n in of_split} for s, of_split in division.splits.items()}
+    again = list(refuse_repeated_keys(directory, splits))
     divided = "patterns" if options.splits else "names"
     contents = Contents(dataset, classes, layout.mask, splits, options.pixels, divided)
     refuse_unlabelled(contents, options)
-    notes = [*division.notes, *changes(before, found), *absent_classes(contents)]
+    notes = [*division.notes, *again, *changes(before, found), *absent_classes(contents)]
     without = write_contents(directory, contents)
     if without:
         notes.append(
@@ -222,21 +223,46 @@ def leave_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def refuse_repeated_keys(directory: Path, found: Mapping[str, Scanned]) -> None:
-    """Refuse one key in two shards: a leak, or one of two samples would be lost.
+def refuse_repeated_keys(directory: Path, splits: Splits) -> Iterator[str]:
+    """Refuse one key twice in a split, and one image in train and val; tell of equal keys there.
 
     Raises:
         ShardsError: With the key and both shards.
     """
+    for found in splits.values():
+        for key, (first, second) in repeated(found, found):
+            raise ShardsError(
+                f"{directory / second}: {key} is in {first} too; keys must differ within a split: "
+                "remove one of the shards, or name those to use with --split"
+            )
+    both = list(repeated(splits.get("train", {}), splits.get("val", {})))
+    for key, (first, second) in both:
+        if splits["train"][first].sums[key] == splits["val"][second].sums[key]:
+            raise ShardsError(
+                f"{directory / second}: {key} is in {first} too, with the same image; a validation "
+                "on training images says nothing: remove one of the shards, or name those to use "
+                "with --split"
+            )
+    if both:
+        yield (
+            f"{len(both):,} keys, {both[0][0]} first, are in train and val; their images differ, "
+            "so it is taken that keys count anew in each split"
+        )
+
+
+def repeated(
+    first: Mapping[str, Scanned], second: Mapping[str, Scanned]
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Keys in two different shards, one of each side: the key and both names, in order."""
     owners: dict[str, str] = {}
-    for name, scanned in found.items():
+    if first is not second:
+        owners = {key: name for name, scanned in first.items() for key in scanned.samples}
+    for name, scanned in second.items():
         for key in scanned.samples:
             if key in owners:
-                raise ShardsError(
-                    f"{directory / name}: {key} is in {owners[key]} too; keys must differ over "
-                    "all shards: remove one of the shards, or name those to use with --split"
-                )
-            owners[key] = name
+                yield key, (owners[key], name)
+            elif first is second:
+                owners[key] = name
 
 
 def refuse_unlabelled(contents: Contents, options: IndexOptions) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,7 @@ class Scanned:
         pixels: int64 `(C + 1,)`: mask pixels of class 0..C-1, and of 255; zeros without counting.
         images: int64 `(C,)`: samples in which a class has a pixel.
         extensions: Extensions of the images, lower case.
+        sums: CRC-32 of each image, by key.
         incomplete: The first sample that lacks a member: it may still turn up, out of place.
     """
 
@@ -71,6 +73,7 @@ class Scanned:
     pixels: NDArray[np.int64]
     images: NDArray[np.int64]
     extensions: set[str] = field(default_factory=set)
+    sums: dict[str, int] = field(default_factory=dict)
     incomplete: ShardsError | None = None
 
 
@@ -275,6 +278,7 @@ def take_sample(key: str, data: dict[str, bytes], task: Task, found: Scanned) ->
         found.incomplete = found.incomplete or members_error(task.path, key, list(data), error)
         return
     found.extensions.add(image.lower())
+    found.sums[key] = zlib.crc32(data[image])
     try:
         size = image_size(data[image])
         ids = read_ids(data[mask], task.layout) if task.pixels else None
