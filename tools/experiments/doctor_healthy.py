@@ -39,6 +39,7 @@ def thin(setup: Mapping[str, Any], given: argparse.Namespace, seed: int) -> dict
     """The options of one examination."""
     options = {
         "shards": given.shards,
+        "trunk": given.trunk,
         "width": given.width,
         "weights": "none",
         "device": given.device,
@@ -72,7 +73,7 @@ def examinations(given: argparse.Namespace, folder: Path) -> Iterator[tuple[str,
             options = thin(setup, given, seed)
             if "init" in setup:
                 options["init"] = origin(setup, options, folder, given.stage)
-                for taken_over in ("width", "weights"):
+                for taken_over in ("trunk", "width", "weights"):
                     del options[taken_over]
             reports.append(examined(Examination(admit(options), plan=plan)))
         yield name, reports
@@ -91,6 +92,7 @@ def main() -> None:
     )
     parser.add_argument("--shards", type=Path, default=Path("shards"))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--trunk", default="vgg16")
     parser.add_argument("--width", type=float, default=0.125)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--batch", type=int, default=8, help="of light, instead of 20")

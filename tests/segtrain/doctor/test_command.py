@@ -37,7 +37,7 @@ def test_a_dead_net_is_told_and_ends_with_1(
     assert code == 1
     assert err == ""
     lines = out.splitlines()
-    assert lines[0].startswith("fatal: dead-layers: Only the skip from pool4 and the skip from")
+    assert lines[0].startswith("fatal: dead-layers: Only the skips from pool4 and pool3")
     assert lines[1].startswith("  evidence: the gradient of conv5_1 to conv5_2, fc6, fc7 and")
     assert "\x1b" not in out
     plain = json.loads(result.read_text())

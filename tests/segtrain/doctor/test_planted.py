@@ -180,13 +180,13 @@ CASES = {
     "all hidden 1x1 at zero": Case(
         "dead-layers",
         "fatal",
-        ("Only the skip from pool4 and the skip from pool3", "score_fr sees only zeros"),
+        ("Only the skips from pool4 and pool3", "score_fr sees only zeros"),
         ZERO_HIDDEN | {"score_init": "he", "skip_init": "he"},
     ),
     "all but the skips at zero": Case(
         "dead-layers",
         "fatal",
-        ("Only the skip", "every 1x1 layer but the skips at zero: fc6, fc7 and score_fr"),
+        ("Only the skips", "every 1x1 layer but the skips at zero: fc6, fc7 and score_fr"),
         ZERO_HIDDEN | {"skip_init": "he"},
     ),
     "every 1x1 at zero": Case(

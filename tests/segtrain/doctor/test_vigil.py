@@ -108,7 +108,7 @@ def options(tiny: dict[str, Any], small: Path, tmp_path: Path) -> dict[str, Any]
 
 def test_a_dead_run_stops_by_itself(options: dict[str, Any]) -> None:
     """Within its first steps it says what is dead and why, also when it is resumed."""
-    words = "Only the skip from pool4 .* every 1x1 layer but the skips at zero.*--conv-init he"
+    words = "Only the skips from pool4 .* every 1x1 layer but the skips at zero.*--conv-init he"
     with pytest.raises(DeadNetError, match=words):
         start(options)
     with pytest.raises(DeadNetError, match=words):
@@ -121,7 +121,7 @@ def test_a_dead_run_goes_on_where_it_is_told_to(
     """`warn` trains to the end, and the warning is among the lines of the run."""
     start(options | {"dead_layers": "warn"})
     out, err = capsys.readouterr()
-    assert "Only the skip from pool4" in out + err
+    assert "Only the skips from pool4" in out + err
     lines = (options["out"] / "log.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["step"] == 12
 

@@ -255,7 +255,8 @@ JOURNAL = Recipe(
     "fc6 and fc7 as 1x1 layers, which see no more than pool5 does; batch norm over 10 images. It "
     "learns as it stands. To walk the path on which it fails, start its 1x1 layers at zero: "
     "--conv-init zero leaves the deep branch dead and the skips learning; with --score-init zero, "
-    "its default, too. docs/initialisation.md tells which layers then move, and why.",
+    "its default, too. Such a run stops by itself unless it is given --dead-layers warn. "
+    "docs/initialisation.md tells which layers then move, and why.",
     (
         Setting("weights", "none", "its own"),
         Setting("norm", "batch", "its own"),

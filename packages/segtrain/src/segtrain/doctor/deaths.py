@@ -51,18 +51,19 @@ class Deaths:
             )
         deep, skips = self.branches()
         if deep and skips:
+            skip = "skip" if len(skips) == 1 else "skips"
             return (
-                f"Only {joined(skips)} will learn. The deep branch ({listed(self.dead)}) stays as "
-                "it starts: the loss will fall and pictures will look plausible, but objects are "
-                "seen by their fine features alone."
+                f"Only the {skip} from {joined(skips)} will learn. The deep branch "
+                f"({listed(self.dead)}) stays as it starts: the loss will fall and pictures will "
+                "look plausible, but objects are seen by their fine features alone."
             )
         return f"{listed(self.dead)} will never learn, however long the run."
 
     def branches(self) -> tuple[bool, list[str]]:
-        """Whether the deep score layer is dead, and the skips whose score layers are not."""
+        """Whether the deep score layer is dead, and the skips whose score layers live."""
         gone = {layer.module for layer in self.dead}
         by_name = branches(self.model)
-        skips = [f"the skip from {n}" for n, m in by_name.items() if n != "deep" and m not in gone]
+        skips = [name for name, m in by_name.items() if name != "deep" and m not in gone]
         return by_name.get("deep") in gone, skips
 
     def chain(self) -> str:
