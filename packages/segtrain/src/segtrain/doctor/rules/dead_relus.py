@@ -10,13 +10,12 @@ MANY = 0.9  # share of a layer's channels
 def examine(exam: Examination) -> Opinion:
     """Find layers of ReLUs of which hardly any is ever on."""
     before, after = exam.once(activity), exam.once(later_activity)
-    relus = [name for name, flow in after.items() if flow.kind == "ReLU" and flow.calls]
+    called = {name: flow for name, flow in after.items() if flow.kind == "ReLU" and flow.calls}
+    relus = [name for name, flow in called.items() if not flow.zero_input]
     if not relus:
-        return Unexamined("the net has no ReLU")
+        return Unexamined("the net has no ReLU that anything comes to")
     findings = [
-        finding(name, before[name], after[name])
-        for name in relus
-        if after[name].asleep > MANY and not after[name].zero_input
+        finding(name, before[name], after[name]) for name in relus if after[name].asleep > MANY
     ]
     if findings:
         return findings
