@@ -210,6 +210,12 @@ CASES = {
     "a deep branch that is dead": Case(
         "unused-branches", "fatal", ("The deep branch says nothing", "see dead-layers"), ZERO_HIDDEN
     ),
+    "branches that are dead behind an activation": Case(
+        "unused-branches",
+        "fatal",
+        ("The deep branch says nothing", "The skip from pool3", "puts out zeros"),
+        ZERO_HIDDEN | {"score_activation": "relu"},
+    ),
     "zero layers that a bias wakes": Case(
         "symmetric-layers",
         "warning",

@@ -83,7 +83,8 @@ def replaced(module: nn.Module, scores: Tensor) -> Iterator[None]:
     """The module puts out these scores `(C,)` at every place; zeros are as if it were not there."""
 
     def hush(_: nn.Module, __: Any, output: Tensor) -> Tensor:  # noqa: ANN401 - torch's own
-        return scores.to(output.dtype).view(1, -1, 1, 1).expand_as(output)
+        wide = scores.to(output.dtype).view(1, -1, 1, 1).expand_as(output)
+        return wide.clone()  # an activation behind it may write into it
 
     handle = module.register_forward_hook(hush)
     try:
