@@ -204,3 +204,16 @@ def test_installed_without_git_there_is_no_commit(tmp_path: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "None"
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"classes": "x"}, {"classes": [1]}, {"model": {"a": None}}, {"model": 3}]
+)
+def test_contents_of_other_kinds_are_refused(
+    trained: Path, tmp_path: Path, spoilt: dict[str, object]
+) -> None:
+    """A checkpoint whose classes or weights somebody has replaced is an error with its path."""
+    path = tmp_path / "odd.pt"
+    torch.save(torch.load(trained / "best.pt", weights_only=True) | spoilt, path)
+    with pytest.raises(CheckpointError, match=r"odd.pt: its classes or its weights are not"):
+        load_checkpoint(path)

@@ -191,9 +191,25 @@ def read_checkpoint(plain: object, path: Path) -> Checkpoint:
         )
     known = {f.name for f in fields(Checkpoint)}
     try:
-        return Checkpoint(**{k: v for k, v in plain.items() if k in known})
+        found = Checkpoint(**{k: v for k, v in plain.items() if k in known})
     except TypeError as error:
         raise CheckpointError(f"{path}: is not complete: {error}") from error
+    if not is_sound(found):
+        raise CheckpointError(
+            f"{path}: its classes or its weights are not what segtrain writes; use another "
+            "checkpoint of the run"
+        )
+    return found
+
+
+def is_sound(checkpoint: Checkpoint) -> bool:
+    """Whether the classes and weights of a checkpoint are of the kinds that they have to be."""
+    try:
+        infos = checkpoint.class_infos
+    except (TypeError, LookupError):
+        return False
+    weights = checkpoint.model.values() if isinstance(checkpoint.model, dict) else [None]
+    return bool(infos) and all(isinstance(w, torch.Tensor) for w in weights)
 
 
 def load_state(model: nn.Module, state: dict[str, torch.Tensor], where: Path) -> None:
