@@ -1,10 +1,14 @@
 """Tests of segtrain.batches."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from multiprocessing import get_all_start_methods
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -119,3 +123,44 @@ def test_a_lost_worker_is_an_error_of_ours(shards: Path, monkeypatch: pytest.Mon
     message = "something else"
     with pytest.raises(RuntimeError, match="something else"):
         next(batches(dataset(shards), 0, 1, 0, pin=False))
+
+
+ORPHANS = """
+import sys
+from pathlib import Path
+import psutil
+from segtrain.batches import BatchDataset, batches
+from segtrain.sampler import Order
+from segtrain.shards import open_shards
+from segtrain.transforms import Augmentation
+
+if __name__ == "__main__":
+    samples = open_shards(Path(sys.argv[1])).train_set()
+    made = BatchDataset(samples, Order(samples.shard_sizes, 7), Augmentation(48), 4)
+    stream = batches(made, 0, 1000, 1, pin=False, context=sys.argv[2])
+    next(stream)
+    print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no SIGKILL")
+@pytest.mark.parametrize("context", ["fork", "forkserver"])
+def test_workers_end_with_a_killed_run(shards: Path, tmp_path: Path, context: str) -> None:
+    """After kill -9 of the process that trains none of its workers stays, however it started."""
+    if context not in get_all_start_methods():
+        pytest.skip(f"no {context} here")
+    script = tmp_path / "run.py"
+    script.write_text(ORPHANS)
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", script, shards, context],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        assert run.stdout is not None
+        workers = [psutil.Process(int(pid)) for pid in run.stdout.readline().split()]
+        run.kill()
+    gone, alive = psutil.wait_procs(workers, timeout=60)
+    for left in alive:
+        left.kill()
+    assert gone
+    assert not alive

@@ -1,7 +1,9 @@
 """Training batches: read, decoded and cut in worker processes, in the order of the sampler."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -106,6 +108,19 @@ def start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """End this process when the one that it works for has ended, also by kill -9.
+
+    Torch's own workers watch for another parent, which a worker of a fork server never gets: the
+    server lives as long as its last worker, and both would stay for ever.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def fresh_context() -> str:
