@@ -2,10 +2,12 @@
 """Write the page of one training run: curves with floors, per-class tables with intervals.
 
 From a run's `log.jsonl` and the JSON of `segtrain eval`, it makes `OUT/curves.svg`
-and prints Markdown for the page; text around them is written by hand.
+and prints Markdown for the page; text around them is written by hand. `OUT/predictions.png` shows
+what the net predicts for images of the fixed validation subset, without the photos, which are not
+ours to pass on.
 
     segtrain eval RUN --shards shards/ --json eval.json
-    python tools/experiments/result_page.py RUN eval.json --out docs/images/real-result
+    python tools/experiments/result_page.py RUN eval.json --shards shards/ --out FOLDER
 """
 
 import argparse
@@ -15,6 +17,17 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from segtrain.checkpoint import find_checkpoint, load_checkpoint
+from segtrain.manifests import FIXED_VIEW
+from segtrain.overlays import palette, shares, with_legend
+from segtrain.predictor import load_predictor
+from segtrain.samples import load
+from segtrain.shards import open_shards
 
 WIDTH, HEIGHT = 760, 260  # of one panel, in SVG units
 LEFT, RIGHT, TOP, BOTTOM = 56, 150, 28, 40  # margins
@@ -125,8 +138,9 @@ def curves(log: list[dict[str, Any]]) -> str:
     for name, color in zip(names, COLORS, strict=False):
         points = [(line["step"], 100 * line["val"][name]["mean_iou"]) for line in judged]
         iou.line(points, color, f"{name} {points[-1][1]:.1f}")
-    floor = 100 * judged[-1]["val"][names[-1]]["all_background_iou"]
-    iou.floor(floor, f"all background {floor:.1f}")
+    for name in names:
+        floor = 100 * judged[-1]["val"][name]["all_background_iou"]
+        iou.floor(floor, f"background, {name} {floor:.1f}")
     height = 2 * HEIGHT + 10
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
@@ -134,6 +148,37 @@ def curves(log: list[dict[str, Any]]) -> str:
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>\n'
         f"{loss.svg()}\n{iou.svg()}\n</svg>\n"
     )
+
+
+def predictions(run: Path, directory: Path, each: int, columns: int = 4) -> Image.Image:
+    """Predicted masks of `each` images per data set, in flat colours over their keys.
+
+    Args:
+        run: The run's folder.
+        directory: The shards.
+        each: Images of each data set, evenly spread over its fixed validation subset.
+        columns: Pictures in a row.
+    """
+    path = find_checkpoint(run)
+    predictor = load_predictor(load_checkpoint(path), path, "cpu")
+    colors = palette(predictor.classes)
+    cells, seen = [], np.zeros(0, np.uint8)
+    for samples in open_shards(directory).sets(FIXED_VIEW):
+        for i in range(each):
+            found = load(samples, len(samples) * i // each)
+            ids = predictor.predict(found.image).to(torch.uint8).numpy()
+            seen = np.concatenate([seen, ids.ravel()])
+            cells.append((found.key, Image.fromarray(colors[ids])))
+    side, line = 240, 24
+    rows = -(-len(cells) // columns)
+    sheet = Image.new("RGB", (columns * side, rows * (side + line)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for i, (key, picture) in enumerate(cells):
+        left, top = i % columns * side, i // columns * (side + line)
+        picture.thumbnail((side - 8, side - 8), Image.Resampling.NEAREST)
+        sheet.paste(picture, (left + 4, top + 4))
+        pen.text((left + 4, top + side), key, fill=INK, font=ImageFont.load_default(13))
+    return with_legend(sheet, shares(seen, predictor.classes))
 
 
 def percent(rate: float | None) -> str:
@@ -174,11 +219,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("evaluation", type=Path)
+    parser.add_argument("--shards", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     log = read_log(chosen.run / "log.jsonl")
     (chosen.out / "curves.svg").write_text(curves(log), "utf-8")
+    predictions(chosen.run, chosen.shards, 6).save(chosen.out / "predictions.png", optimize=True)
     print(tables(json.loads(chosen.evaluation.read_text("utf-8"))))
 
 
