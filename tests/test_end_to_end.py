@@ -25,7 +25,7 @@ VOC_TAR = "VOCtrainval_11-May-2012.tar"
 PHOTO = "2007_000129"  # of VOC's val list
 METRICS = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 # the fields of a log line that no run repeats
-CLOCK = ("images_per_second", "data_wait", "tflops", "peak_memory")
+CLOCK = ("images_per_second", "data_wait", "seconds", "tflops", "peak_memory")
 OFFICIAL = {"voc2012": 1449, "coco2017": 5000}  # val images that were published
 NET = ["--width", 0.125, "--norm", "batch", "--head", "1x1"]
 SMALL = [*NET, "--crop", 64, "--batch", 2, "--workers", 0, "--device", "cpu", "--threads", 1]

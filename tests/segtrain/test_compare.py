@@ -40,8 +40,8 @@ def silent(*_: object) -> Callable[..., None]:
 def spoilt(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained net with another last bias, so that it prefers class 1."""
     checkpoint = load_checkpoint(trained / "last.pt")
-    checkpoint.model["score_fr.bias"] = checkpoint.model["score_fr.bias"].clone()
-    checkpoint.model["score_fr.bias"][1] += 2
+    checkpoint.judged["score_fr.bias"] = checkpoint.judged["score_fr.bias"].clone()
+    checkpoint.judged["score_fr.bias"][1] += 2
     path = tmp_path_factory.mktemp("spoilt") / "spoilt.pt"
     save_checkpoint(path, checkpoint)
     return path

@@ -19,11 +19,13 @@ from segtrain.evaluate import (
     plain_results,
     write_results,
 )
+from segtrain.interruption import Interruption
 from segtrain.predictor import Predictor, load_predictor
+from segtrain.ranks import Ranks
 from segtrain.samples import load
 from segtrain.sampleset import SampleSet
 from segtrain.shards import open_shards
-from segtrain.validation import floors, split_first, validate, validation_sets
+from segtrain.validation import Company, floors, split_first, validate, validation_sets
 
 
 def silent(*_: object) -> Callable[..., None]:
@@ -207,7 +209,8 @@ def test_validation_on_the_way_and_in_full_agree(predictor: Predictor, voc_val: 
     """A full validation contains the one on the way; its pictures are spread over the latter."""
     chosen = split_first(voc_val, None, 4)
     seen: list[tuple[int, int]] = []
-    found = validate(predictor, chosen, 2, lambda _, a, b: seen.append((a, b)), full=True)
+    alone = Company(Ranks(), Interruption())
+    found = validate(predictor, chosen, 2, lambda _, a, b: seen.append((a, b)), alone, full=True)
     assert found.full is not None
     assert (found.result.images, found.full.images) == (4, 8)
     assert seen == [(i, 8) for i in range(1, 9)]

@@ -168,7 +168,7 @@ def test_local_shards_never_import_fsspec(shards: Path) -> None:
 @pytest.fixture(scope="module")
 def bucket(shards: Path) -> Iterator[str]:
     """The shared shards in a bucket of an S3 server; the variables are those that users set."""
-    pytest.importorskip("s3fs", reason="needs the extra s3")
+    s3fs = pytest.importorskip("s3fs", reason="needs the extra s3")
     server = pytest.importorskip("moto.server", reason="needs moto's S3 server")
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     with pytest.MonkeyPatch.context() as patch:
@@ -178,6 +178,7 @@ def bucket(shards: Path) -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "key")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        s3fs.S3FileSystem.clear_instance_cache()  # another test's server may have been its first
         system = store.open_system("s3://bucket")[0]
         system.mkdir("bucket")
         for path in shards.iterdir():
