@@ -60,7 +60,7 @@ def test_workers_and_start_change_nothing(shards: Path) -> None:
 
 
 @pytest.mark.parametrize(("world", "size"), [(1, 4), (2, 4), (2, 5), (3, 4)])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the quickest start of a worker
 def test_ranks_and_workers_change_nothing(
     shards: Path, world: int, size: int, workers: int
