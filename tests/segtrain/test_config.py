@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from segtrain.config import RESUMABLE, TrainConfig, changed, inherited
+from segtrain.config import RESUMABLE, TrainConfig, changed, field_values, folder_of, inherited
 from segtrain.errors import UsageError
 from segtrain.options.fields import flag
 
@@ -102,10 +102,30 @@ def test_cuts_and_losses_that_contradict_are_refused() -> None:
         TrainConfig(fit="native", batch=1, norm="batch")
     with pytest.raises(UsageError, match=r"--loss-reduction sum needs its own --lr"):
         TrainConfig(loss_reduction="sum")
+    staged = TrainConfig(loss_reduction="sum", staged=True, stage_lr="1e-8,1e-9,1e-9")
+    assert staged.rate_of("8s") == 1e-9
     native = TrainConfig(fit="native", batch=1).resolved()
     assert (native.norm, native.scale_min, native.scale_max) == ("group", 1.0, 1.0)
     assert TrainConfig(optimizer="adamw").resolved().lr == 0.001
     assert TrainConfig().resolved().scale_min == 0.5
+
+
+def test_a_resumed_run_is_found_by_options_that_its_defaults_would_not_suit(
+    tmp_path: Path,
+) -> None:
+    """What is given on resume need not fit the defaults: the run's own options decide that."""
+    assert folder_of({"out": tmp_path, "accumulate": 64, "fit": "native"}) == tmp_path
+    assert folder_of({"accumulate": 64}) == Path("runs/fcn8s")
+    assert folder_of({"variant": "16s", "staged": True}) == Path("runs/fcn16s-staged")
+    with pytest.raises(UsageError, match="--accumulate 64 is above --batch 16"):
+        TrainConfig(accumulate=64)
+
+
+def test_some_fields_are_read_without_the_others() -> None:
+    """Values that only a recipe makes possible come back from JSON; unknown ones are left out."""
+    given = {"fit": "native", "init": Path("a"), "out": None}
+    plain = json.loads(json.dumps(given | {"init": "a", "of_a_later_version": 1}))
+    assert field_values(plain) == given
 
 
 def test_defaults_suit_each_other() -> None:

@@ -282,6 +282,14 @@ def test_no_stages_and_damaged_stages_are_told(tmp_path: Path) -> None:
         stages.resume({"out": tmp_path})
 
 
+def test_options_that_suit_the_recipe_alone_are_kept(tmp_path: Path) -> None:
+    """A staged run of a recipe is read again, though its options would not suit the defaults."""
+    given = {"recipe": "heavy", "fit": "native", "freeze": "trunk", "staged": True}
+    Stages(tmp_path, dict(given)).write()
+    assert Stages.read(tmp_path).given == given
+    assert Stages.read(tmp_path).config.batch == 1
+
+
 def test_a_staged_folder_stands_for_its_finest_net(whole: Path, tmp_path: Path) -> None:
     """eval and predict take the folder: the newest stage that has a checkpoint is meant."""
     assert find_checkpoint(whole) == whole / "8s" / "best.pt"

@@ -182,11 +182,11 @@ def evaluate(
         STDOUT,
         check_writable,
         evaluate_run,
-        make_folder,
         plain_results,
         write_matrices,
         write_results,
     )
+    from segtrain.files import make_folder
     from segtrain.predictor import Views
 
     views = Views.parse(scales, flip=flip)
@@ -258,7 +258,8 @@ def compare(
     images do not tell.
     """
     from segtrain.compare import compare_runs, plain_comparisons, write_sheets
-    from segtrain.evaluate import STDOUT, check_writable, make_folder, write_results
+    from segtrain.evaluate import STDOUT, check_writable, write_results
+    from segtrain.files import make_folder
     from segtrain.predictor import Views
 
     views = Views.parse(scales, flip=flip)

@@ -114,7 +114,7 @@ class TrainConfig(
         Raises:
             UsageError: With the options and the way on.
         """
-        if self.loss_reduction == "sum" and self.lr is None:
+        if self.loss_reduction == "sum" and self.lr is None and self.stage_lr is None:
             raise UsageError(
                 "--loss-reduction sum needs its own --lr: that of the mean loss divided by the "
                 "pixels of a step; the papers' is 1e-10 for one image of 500x375"
@@ -252,11 +252,18 @@ class TrainConfig(
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """Read what `plain` wrote; fields unknown to this version are left out."""
-        paths = {"out", "init", "cache"}
-        names = {f.name for f in dataclasses.fields(cls)}
-        values: dict[str, Any] = {k: v for k, v in plain.items() if k in names}
-        values |= {k: Path(values[k]) for k in paths & values.keys() if values[k] is not None}
-        return cls(**values)
+        return cls(**field_values(plain))
+
+
+def field_values(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Some fields from plain types; those unknown to this version are left out.
+
+    They are not checked: what they mean together depends on the recipe and the other fields.
+    """
+    paths = {"out", "init", "cache"}
+    names = {f.name for f in dataclasses.fields(TrainConfig)}
+    values: dict[str, Any] = {k: v for k, v in plain.items() if k in names}
+    return values | {k: Path(values[k]) for k in paths & values.keys() if values[k] is not None}
 
 
 def plain_value(value: object) -> object:
@@ -278,6 +285,17 @@ def known(value: T | None) -> T:
     if value is None:
         raise TypeError("the configuration was not resolved")
     return value
+
+
+def folder_of(given: Mapping[str, Any]) -> Path:
+    """The folder of the run that options name, by `out` or by default.
+
+    Args:
+        given: Options that were given, by field; on resume they need not fit the defaults of the
+            others.
+    """
+    naming = {name: given[name] for name in ("out", "variant", "staged") if name in given}
+    return known(TrainConfig(**naming).resolved().out)
 
 
 def changed(old: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:

@@ -331,18 +331,6 @@ def plain_results(
     }
 
 
-def make_folder(path: Path) -> None:
-    """Make the folder of pictures.
-
-    Raises:
-        RunError: If it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be made: {error}") from error
-
-
 def write_picture(path: Path, picture: Image.Image) -> None:
     """Write a picture as PNG, whole or not at all.
 

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Making folders, and writing files whole or not at all."""
 
 import errno
 import os
@@ -6,6 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from segtrain.errors import RunError
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those that it lies in, where they are not there yet.
+
+    Raises:
+        RunError: If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be made: {error}") from error
 
 
 def write_beside(path: Path, write: Callable[[Path], object]) -> None:

@@ -16,8 +16,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from segtrain.checkpoint import find_checkpoint, load_checkpoint
-from segtrain.errors import PhotoError, RunError
-from segtrain.files import write_beside
+from segtrain.errors import PhotoError
+from segtrain.files import make_folder, write_beside
 from segtrain.manifests import ClassInfo
 from segtrain.overlays import photo_overlay, shares
 from segtrain.predictor import Predictor, load_predictor
@@ -357,10 +357,7 @@ def predict_photos(
     path = find_checkpoint(run)
     predictor = load_predictor(load_checkpoint(path), path, device)
     targets = place_results(find_photos(photos), out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{out}: cannot be made: {error}") from error
+    make_folder(out)
     for target in targets:
         try:
             yield Told(predict_one(predictor, target, manner), "")

@@ -12,8 +12,8 @@ from typing import Any
 from segtrain.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from segtrain.config import TrainConfig
 from segtrain.errors import RunError
-from segtrain.files import write_beside
-from segtrain.options.stages import STAGES_FILE
+from segtrain.files import make_folder, write_beside
+from segtrain.options.stages import STAGES_FILE, VARIANTS
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RunFolder:
     @property
     def resume_command(self) -> str:
         """The command that goes on with the run; with all stages where it is one of them."""
-        staged = (self.path.parent / STAGES_FILE).is_file()
+        staged = self.path.name in VARIANTS and (self.path.parent / STAGES_FILE).is_file()
         return f"segtrain run --out {quoted(self.path.parent if staged else self.path)} --resume"
 
     def refuse_existing(self) -> None:
@@ -74,10 +74,7 @@ class RunFolder:
         Raises:
             RunError: If it cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot be made: {error}") from error
+        make_folder(self.path)
         text = json.dumps({"config": config.plain()} | facts, indent=2) + "\n"
         write_beside(self.config_file, lambda part: part.write_text(text, "utf-8"))
 

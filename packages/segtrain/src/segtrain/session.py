@@ -20,7 +20,7 @@ from segtrain.checkpoint import (
     plain_classes,
     source_commit,
 )
-from segtrain.config import NET, TrainConfig, changed, inherited, known
+from segtrain.config import NET, TrainConfig, changed, folder_of, inherited, known
 from segtrain.data import Data, open_data
 from segtrain.devices import check_precision, choose_device, numbers, set_rng_state
 from segtrain.doctor.vigil import vigil_of
@@ -174,7 +174,7 @@ def resume(given: Mapping[str, Any]) -> Outcome:
         SegtrainError: If there is no such run, if its shards have changed, or if an option would
             change what it computes.
     """
-    folder = RunFolder(known(TrainConfig(**given).resolved().out))
+    folder = RunFolder(folder_of(given))
     with joined(lambda: str(given.get("device") or folder.config().device)) as ranks:
         with ranks.together():
             config = replace(changed(folder.config(), given), out=folder.path)

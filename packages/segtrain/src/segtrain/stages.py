@@ -12,9 +12,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segtrain import session
-from segtrain.config import RESUMABLE, TrainConfig, changed, known, plain_value
+from segtrain.config import (
+    RESUMABLE,
+    TrainConfig,
+    changed,
+    field_values,
+    folder_of,
+    known,
+    plain_value,
+)
 from segtrain.errors import RunError, SegtrainError, UsageError
-from segtrain.files import write_beside
+from segtrain.files import make_folder, write_beside
 from segtrain.log_files import read_lines
 from segtrain.options.fields import flag
 from segtrain.options.stages import STAGES_FILE, VARIANTS
@@ -101,10 +109,7 @@ class Stages:
         Raises:
             RunError: If it cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot be made: {error}") from error
+        make_folder(self.path)
         given = {name: plain_value(value) for name, value in self.given.items()}
         plain = {"format": FORMAT, "stages": list(self.variants), "given": given}
         text = json.dumps(plain, indent=2) + "\n"
@@ -120,10 +125,11 @@ class Stages:
         file = path / STAGES_FILE
         try:
             given = json.loads(file.read_text("utf-8"))["given"]
-            config = TrainConfig.from_plain(given)
-            return cls(path, {name: getattr(config, name) for name in given})
+            stages = cls(path, field_values(given))
+            configure(stages.given)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{file}: is damaged: {error}") from error
+        return stages
 
     def refuse_existing(self) -> None:
         """Refuse a folder that holds a run already, staged or not.
@@ -189,11 +195,6 @@ def is_staged(given: Mapping[str, Any], *, resume: bool) -> bool:
     if given.get("staged"):
         return True
     return resume and (folder_of(given) / STAGES_FILE).is_file()
-
-
-def folder_of(given: Mapping[str, Any]) -> Path:
-    """The folder that these options name."""
-    return known(configure(given).resolved().out)
 
 
 def check_given(given: Mapping[str, Any]) -> None:

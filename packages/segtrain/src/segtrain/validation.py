@@ -14,6 +14,7 @@ from segtrain.errors import SegtrainError
 from segtrain.evaluate import Counted, SetResult, evaluate_set, rates, set_result
 from segtrain.interruption import Interruption
 from segtrain.manifests import FIXED_VIEW
+from segtrain.metrics import prior_entropy
 from segtrain.overlays import Judged
 from segtrain.predictor import Predictor
 from segtrain.ranks import Ranks
@@ -234,8 +235,6 @@ def floors(num_classes: int, pixels: np.ndarray | None) -> dict[str, float]:
         `uniform`: ln C, the loss of a net that puts out zeros; `prior`: the entropy of the class
         distribution, where a net stalls that learns only its last bias.
     """
-    from segtrain.metrics import prior_entropy
-
     floor = {"uniform": float(np.log(num_classes))}
     if pixels is None:
         return floor

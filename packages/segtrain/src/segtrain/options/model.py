@@ -132,8 +132,8 @@ class ModelOptions:
         metadata=about(
             "Model",
             "Start from the net of another run (folder or checkpoint) of the same or a coarser "
-            "variant: 32s, then 16s, then 8s. The options of its net are taken over; classes are "
-            "found by name.",
+            "variant. The options of its net are taken over; classes are found by name. --staged "
+            "does it for 32s, 16s and 8s.",
         ),
     )
 

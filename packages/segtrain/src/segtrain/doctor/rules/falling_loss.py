@@ -4,6 +4,7 @@ from segtrain.doctor.examination import Examination
 from segtrain.doctor.findings import Finding, Healthy, Opinion, Rule, Unexamined
 from segtrain.doctor.motion import Motion, motion
 from segtrain.doctor.silencing import judge
+from segtrain.validation import floors
 
 RISEN = 1.05  # loss after over the larger of loss before and floor
 STILL = 1e-7  # relative change of a loss that is the same, rounding aside
@@ -29,8 +30,6 @@ def examine(exam: Examination) -> Opinion:
 
 def constant_loss(exam: Examination) -> float:
     """The least loss of a constant prediction over all data, nats; 0 where nobody counted."""
-    from segtrain.validation import floors
-
     pixels = exam.patient.data.pixels
     if pixels is None:
         return 0.0

@@ -4,6 +4,7 @@ from segtrain.config import known
 from segtrain.doctor.examination import Examination
 from segtrain.doctor.findings import Finding, Healthy, Opinion, Rule, Unexamined
 from segtrain.doctor.range_test import RangeTest, range_test
+from segtrain.manifests import IGNORE_INDEX
 
 FAR = 100.0  # factor from which on another rate is worth a word
 LITTLE = 0.05  # of the best fall of the loss
@@ -30,8 +31,6 @@ def tried(exam: Examination, found: RangeTest) -> str:
 
 def pixels(exam: Examination) -> int:
     """Valid pixels of a batch, of which a summed loss is so much larger than the mean one."""
-    from segtrain.manifests import IGNORE_INDEX
-
     valid = [int((batch.target != IGNORE_INDEX).sum()) for batch in exam.batches]
     return round(sum(valid) / len(valid))
 

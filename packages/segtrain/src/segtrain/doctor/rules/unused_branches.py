@@ -83,7 +83,7 @@ def hardly(found: Branches, branch: Branch) -> Finding:
         "warning",
         "The deep branch is hardly used: this net predicts from its skips.",
         evidence=figures(found, branch),
-        remedy="train 32s first, then 16s and 8s from it by --init, or give it more steps",
+        remedy="train 32s, 16s and 8s one after the other by --staged, or give it more steps",
         branch="deep",
         loss=found.whole.loss,
         loss_levelled=branch.levelled.loss,
