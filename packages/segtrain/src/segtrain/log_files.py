@@ -21,7 +21,7 @@ FIELDS = {
     "train_iou": "0..1, mean IoU on this step's own batch, before its update",
     "grad_norm": "Euclidean norm of this step's gradient, before it is clipped",
     "lr": "learning rate of this step, before each group's factor",
-    "images_per_second": "training images per second of training, validations left out",
+    "images_per_second": "training images per second of steps, without validations and saving",
     "data_wait": "0..1, share of that time spent waiting for data",
     "tflops": "10^12 floating-point operations per second of that rate, all ranks together",
     "mfu": "0..1, their share of the GPUs' dense bfloat16 peak, where that is known",

@@ -29,43 +29,36 @@ def remaining_batches(
     workers = default_workers(device, ranks) if config.workers is None else config.workers
     pin = device.type == "cuda"
     if data.streams is not None:
-        left = config.steps - trainer.step
         return data.streams.batches(
             config,
             data.augmentation,
             trainer.step,
-            left,
+            config.steps - trainer.step,
             workers=workers,
             pin=pin,
             rank=ranks.rank,
             world=ranks.world,
         )
     dataset = BatchDataset(
-        data.train,
-        data.order,
-        data.augmentation,
-        config.batch,
-        ranks.rank,
-        ranks.world,
+        data.train, data.order, data.augmentation, config.batch, ranks.rank, ranks.world
     )
-    stream = batches(
-        dataset,
-        trainer.step,
-        config.steps,
-        workers,
-        pin=pin,
-        context=fresh_context() if data.remote else None,
-    )
-    if not data.train.remote:
-        return stream
+    context = fresh_context() if data.remote else None
+    stream = batches(dataset, trainer.step, config.steps, workers, pin, context)
+    return shards_ahead(stream, trainer, data, stop) if data.train.remote else stream
+
+
+def shards_ahead(
+    stream: Generator[Batch, None, None], trainer: Trainer, data: Data, stop: Interruption
+) -> Generator[Batch, None, None]:
+    """The same batches, their shards of URLs fetched ahead; the first ones are waited for."""
 
     def show(done: int, total: int) -> None:
         trainer.display.fetching(done, total)
-        if ranks.world == 1:  # several agree on a stop after a step
+        if trainer.ranks.alone:  # several agree on a stop after a step
             stop.check()
 
     def needed(k: int) -> tuple[list[int], list[int]]:
-        return data.order.shards_at(k * config.batch)
+        return data.order.shards_at(k * trainer.config.batch)
 
     return fetched_ahead(stream, data.train.shards, needed, trainer.step, show)
 
