@@ -22,7 +22,7 @@ def test_an_examination_leaves_no_trace(
 ) -> None:
     """Weights, modes, statistics, torch's random numbers and the folder are as they were."""
     monkeypatch.chdir(tmp_path)
-    exam = examine(dropout=0.5)
+    exam = examine(dropout=0.5, crop=32, batch=4)
     model = exam.patient.model
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     modes = [module.training for module in model.modules()]

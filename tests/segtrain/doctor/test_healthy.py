@@ -34,6 +34,6 @@ HEALTHY: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("options", HEALTHY.values(), ids=HEALTHY)
 def test_the_doctor_is_quiet(options: dict[str, Any], examine: Callable[..., Examination]) -> None:
     """No finding but notes; every rule looked or said why it did not."""
-    report = examined(examine(**options))
+    report = examined(examine(batch=4, **options))
     assert [f"{f.severity} {f.rule}: {f.evidence}" for f in report.findings
             if f.severity != "note"] == []  # fmt: skip
