@@ -30,6 +30,7 @@ from segtrain.errors import (
 )
 from segtrain.evaluate import evaluate_run
 from segtrain.learning import Learnt
+from segtrain.runs import RunFolder
 from segtrain.session import resume, start
 from segtrain.train import Trainer
 from segtrain.training_display import TrainDisplay
@@ -475,9 +476,7 @@ def test_where_a_copy_cannot_be_kept_the_run_is_saved_and_stops(
     resume({"out": options["out"]})
     assert_same_run(options["out"], trained)
     kept = {path.name for path in options["out"].glob("step-*.pt")}
-    assert kept == {"step-000004.pt", "step-000008.pt", "step-000012.pt"} - (
-        {name} if saved.step == 4 else set()
-    )
+    assert kept == {"step-000004.pt", "step-000008.pt", "step-000012.pt"}
 
 
 def test_a_run_goes_back_to_a_kept_step(options: Options, trained: Path) -> None:
@@ -525,3 +524,24 @@ def test_a_stopped_run_ends_with_where_it_stands(
     assert "data set\timages\tmean IoU %\tinterval\tall background %\nvoc2012\t3 of 8\t" in out
     assert "9 of 12 steps of 4 images in " in out
     assert f"judge it: segtrain eval {options['out']} --shards " in out
+
+
+@pytest.mark.parametrize("step", [4, 8, 12])
+def test_a_kept_step_survives_a_kill_at_any_moment(options: Options, step: int) -> None:
+    """Killed after last.pt and before its copy, the resumed run makes the copy, and prunes."""
+    keep = RunFolder.keep
+
+    def killed(self: RunFolder, at: int, count: int) -> list[Path]:
+        if at == step:
+            raise KeyboardInterrupt  # nothing of a run catches it, as nothing catches a kill
+        return keep(self, at, count)
+
+    options |= {"keep_every": 4, "keep": 2, "val_every": 0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "keep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            start(options)
+    assert load_checkpoint(options["out"] / "last.pt").step == step
+    resume({"out": options["out"]})
+    kept = [load_checkpoint(path).step for path in RunFolder(options["out"]).kept()]
+    assert kept == [8, 12]

@@ -136,6 +136,19 @@ class RunFolder:
                 stuck.append(old)
         return stuck
 
+    def mend(self, step: int, count: int) -> None:
+        """Keep last.pt as `keep` does, if the run was killed before that was done.
+
+        Args:
+            step: Its step.
+            count: How many to keep, 0 for all.
+
+        Raises:
+            RunError: If it cannot be written.
+        """
+        if not self.kept_file(step).exists() or 0 < count < len(self.kept()):
+            self.keep(step, count)
+
     def kept_file(self, step: int) -> Path:
         """The checkpoint that is kept of a step."""
         return self.path / f"step-{step:06d}.pt"

@@ -33,6 +33,7 @@ from segtrain.logs import RunLog, open_log
 from segtrain.meter import Meter
 from segtrain.models.counts import count_training_macs
 from segtrain.models.weights import WeightsReport
+from segtrain.occasions import is_kept
 from segtrain.optimizer import restore_optimizer
 from segtrain.options.fields import flag
 from segtrain.options.training import AUTO
@@ -193,6 +194,8 @@ def resume(given: Mapping[str, Any]) -> Outcome:
                 restore(trainer, saved)
             if saved is not None and trainer.step == config.steps and not trainer.due:
                 display.line(f"{folder.path}: is finished, all {config.steps:,} steps")
+                if ranks.main and is_kept(config, saved.step):
+                    folder.mend(saved.step, config.keep)
                 lines = read_lines(folder.log_file)
                 done = Outcome(folder, config, trainer.step, saved.seconds, trainer.best, lines)
                 return replace(done, quiet=not ranks.main)

@@ -157,6 +157,8 @@ class Trainer:
         """
         if self.due:  # the signal that stopped the run came during its validation
             self.report(stop)
+        if self.step and is_kept(self.config, self.step):  # it stopped before this was done
+            self.keep()
         while self.step < self.config.steps:
             self.advance(self.fetch(stream, stop))
             self.display.advance(self.step)
