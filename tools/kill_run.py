@@ -233,7 +233,8 @@ def disturb(trial: Trial, out: Path, rng: random.Random) -> bool:
     elif not running.is_alive():
         trial.missed += 1
     code = finished(running)
-    text = messages(out).read_text()
+    said = messages(out)
+    text = said.read_text() if said.exists() else ""  # killed before it could say anything
     # a worker whose run was killed while it handed a batch over is told so by Python itself
     if text.count("Traceback") > text.count("resource_sharer.py"):
         raise DifferError(f"a traceback after the death of the {kind}:\n{text}")
