@@ -58,6 +58,16 @@ def test_a_recipes_file_reproduces_it(recipe: str, tmp_path: Path) -> None:
     assert find(str(file)) == dataclasses.replace(find(recipe), out=find(str(file)).out)
 
 
+def test_what_follows_from_other_options_still_follows(tmp_path: Path) -> None:
+    """Fewer steps in the file of a recipe bring a shorter warm-up, as they do without a file."""
+    from segtrain.recipe_tables import as_toml, find
+
+    file = tmp_path / "mine.toml"
+    file.write_text(as_toml("scratch").replace("steps = 60000", "steps = 40"))
+    found = find(str(file))
+    assert (found.steps, found.warmup, found.lr) == (40, 2, find("scratch").lr)
+
+
 def test_names_of_the_command_line_are_the_same(tmp_path: Path) -> None:
     """`val-every` and `val_every` are one option; a whole number is a number."""
     file = tmp_path / "a.toml"

@@ -15,6 +15,7 @@ from segtrain.toml_files import near_miss, read_toml, toml_text
 
 OVERVIEW = ("weights", "norm", "fit", "batch", "loss_reduction", "lr", "steps")
 LEFT_TO_RUN = ("recipe", "shards", "out", "device", "workers", "threads")  # say nothing of learning
+DERIVED = ("norm", "scale_min", "scale_max", "lr", "warmup")  # follow from others unless given
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,17 @@ def comparison(a: str, b: str) -> Table:
 
 
 def as_toml(word: str) -> str:
-    """A TOML file that gives this configuration."""
+    """A TOML file that gives this configuration; what follows from other options is a comment."""
     config = find(word)
     recipe = RECIPES.get(word)
     notes = {n: s.reason for n, s in recipe.chosen({}).items()} if recipe else {}
     kept: dict[str, Any] = dict.fromkeys(LEFT_TO_RUN[2:])
-    return toml_text(dataclasses.replace(config, **(kept | {"device": "auto"})), notes)
+    derived = {name for name in DERIVED if name not in notes and follows(config, name)}
+    return toml_text(dataclasses.replace(config, **(kept | {"device": "auto"})), notes, derived)
+
+
+def follows(config: TrainConfig, name: str) -> bool:
+    """Whether a field's value is the one that a configuration gets where none is given."""
+    unset: dict[str, Any] = {name: None}
+    again = dataclasses.replace(config, **unset).resolved()
+    return bool(getattr(again, name) == getattr(config, name))

@@ -59,9 +59,11 @@ class RunFolder:
         files = (self.config_file, self.log_file, self.last, self.best, self.path / STAGES_FILE)
         held = [f for f in files if f.exists()]
         if held:
+            nothing = held == [self.config_file]
+            unsaved = "; it has saved nothing: if it has ended, its folder can be deleted" * nothing
             raise RunError(
                 f"{self.path}: holds a run already ({held[0].name}); go on with it by "
-                f"`{self.resume_command}`, or give a new one another --out"
+                f"`{self.resume_command}`, or give a new one another --out{unsaved}"
             )
 
     def create(self, config: TrainConfig, facts: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from segtrain.config import (
     known,
     plain_value,
 )
-from segtrain.errors import RunError, SegtrainError, UsageError
+from segtrain.errors import InterruptedRunError, RunError, SegtrainError, UsageError
 from segtrain.files import make_folder, write_beside
 from segtrain.log_files import read_lines
 from segtrain.options.fields import flag
@@ -182,12 +182,24 @@ class Stages:
             with ranks.together():  # what a stage begins with is written by then
                 if ranks.main:
                     self.announce(variant)
-            if variant in begun:
-                where = {"out": self.folder(variant).path}
-                outcome = session.resume({**(again or {}), **where})
-            else:
-                outcome = session.start(self.options(variant))
+            try:
+                outcome = self.train(variant, again or {})
+            except InterruptedRunError as stopped:
+                raise self.stopped(variant, stopped) from None
         return known(outcome)
+
+    def train(self, variant: str, again: Mapping[str, Any]) -> Outcome:
+        """Train a stage from its start, or from where it stands."""
+        if variant in self.begun():
+            return session.resume({**again, "out": self.folder(variant).path})
+        return session.start(self.options(variant))
+
+    def stopped(self, variant: str, error: InterruptedRunError) -> InterruptedRunError:
+        """The same interruption, with the stage that it came in."""
+        place = f"stage {1 + self.variants.index(variant)} of {len(self.variants)}"
+        told = InterruptedRunError(f"{place}, FCN-{variant}: {error}", error.exit_code - 128)
+        told.quiet = error.quiet
+        return told
 
 
 def is_staged(given: Mapping[str, Any], *, resume: bool) -> bool:

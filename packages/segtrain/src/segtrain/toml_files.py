@@ -7,6 +7,7 @@ import re
 import tomllib
 import types
 import typing
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,19 +138,24 @@ def shown_value(value: object) -> str:
     return f'"{escaped.translate(control)}"'
 
 
-def toml_text(config: TrainConfig, notes: typing.Mapping[str, str]) -> str:
+def toml_text(
+    config: TrainConfig, notes: typing.Mapping[str, str], derived: Container[str] = ()
+) -> str:
     """A file that gives this configuration, panel by panel; what is None is left out.
+
+    What follows from other options is a comment, so that it still follows when they are changed.
 
     Args:
         config: The configuration.
         notes: Remarks on options, by field.
+        derived: Fields whose values follow from others.
     """
     panels: dict[str, list[str]] = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         if value is not None:
-            note = f"  # {notes[f.name]}" if f.name in notes else ""
-            panels.setdefault(f.metadata["panel"], []).append(
-                f"{f.name} = {shown_value(value)}{note}"
-            )
+            comment = f.name in derived
+            note = "follows from the others" if comment else notes.get(f.name, "")
+            line = f"{'# ' * comment}{f.name} = {shown_value(value)}{f'  # {note}' * bool(note)}"
+            panels.setdefault(f.metadata["panel"], []).append(line)
     return "\n\n".join("\n".join([f"# {name}", *lines]) for name, lines in panels.items()) + "\n"

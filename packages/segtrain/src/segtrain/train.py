@@ -180,8 +180,9 @@ class Trainer:
         """Save, and say how to go on."""
         self.save()
         unwritten = self.unwritten()
+        left = " before its validation" if self.due and validates(self.config, self.step) else ""
         return InterruptedRunError(
-            f"stopped at step {self.step:,} of {self.config.steps:,}, "
+            f"stopped at step {self.step:,} of {self.config.steps:,}{left}, "
             f"{f'but {unwritten}' if unwritten else 'everything is saved'}; go on with "
             f"`{self.resume_command}`",
             stop.number,

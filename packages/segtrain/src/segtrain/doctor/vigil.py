@@ -96,7 +96,10 @@ class Vigil:
         self.told |= new
         words = message(deaths, step, self.needed)
         if self.stops:
-            raise DeadNetError(f"{words}; to go on all the same, --dead-layers warn")
+            raise DeadNetError(
+                f"{words}; to go on all the same, --dead-layers warn; "
+                "nothing was saved of these steps: delete the run's folder, or name another --out"
+            )
         self.tell(words)
 
 
