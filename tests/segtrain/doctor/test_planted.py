@@ -186,7 +186,7 @@ CASES = {
     "all but the skips at zero": Case(
         "dead-layers",
         "fatal",
-        ("Only the skips", "every 1x1 layer but the skips at zero: fc6, fc7 and score_fr"),
+        ("Only the skips", "every 1x1 layer of the deep branch at zero: fc6, fc7 and score_fr"),
         ZERO_HIDDEN | {"skip_init": "he"},
     ),
     "every 1x1 at zero": Case(

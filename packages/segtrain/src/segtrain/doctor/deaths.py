@@ -101,7 +101,7 @@ def setup(zero: list[Layer]) -> str:
     skips = bool(names & {"score_pool4", "score_pool3"})
     known = {
         (True, False, False): "the hidden layers of the head at zero",
-        (True, True, False): "every 1x1 layer but the skips at zero",
+        (True, True, False): "every 1x1 layer of the deep branch at zero",
         (True, True, True): "every 1x1 layer at zero, with an activation behind the scores",
         (False, True, True): "every score layer at zero, with an activation behind them",
     }
