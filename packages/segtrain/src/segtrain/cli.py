@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from segtrain import __version__, cli_index, recipes_command, terminal
-from segtrain.command_options import CONFIG_FILE, JsonOption, give_options, given_options
+from segtrain.command_options import CONFIG_FILE, JsonOption, flowing, give_options, given_options
 from segtrain.doctor.command import register_doctor
 from segtrain.errors import InterruptedRunError, SegtrainError
 from segtrain.options.training import Device
@@ -374,6 +374,10 @@ def replay(
     replaying.print_replay(found)
     if found.verdict:
         raise typer.Exit(1)
+
+
+for command in app.registered_commands:
+    command.help = command.help or flowing(command.callback and command.callback.__doc__)
 
 
 def main() -> None:

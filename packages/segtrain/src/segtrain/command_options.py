@@ -94,3 +94,9 @@ def give_options(command: Callable[..., None], extra: list[inspect.Parameter]) -
     # typer reads a command's options from its signature and annotations
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
+
+
+def flowing(text: str | None) -> str:
+    """A docstring whose paragraphs are a line each, to be wrapped at any width."""
+    paragraphs = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)

@@ -19,7 +19,8 @@ from segtrain.options.training import AUTO, TrainingOptions
 from segtrain.places import plain_places
 from segtrain.remote.settings import parse_size
 
-# what a resumed run may be given anew, because it changes no number that the net learns
+# what a resumed run may be given anew: none of it decides what the net learns; devices, threads and
+# parts of a batch change sums in their last bits, and parts the draws of dropout
 RESUMABLE = (
     "shards",
     "cache",
