@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from segtrain.config import TrainConfig
-from segtrain.errors import CheckpointError
+from segtrain.errors import CheckpointError, UsageError
 from segtrain.files import write_beside
 from segtrain.manifests import ClassInfo
 from segtrain.options.stages import STAGES_FILE, VARIANTS
+from segtrain.preprocessing import Preprocessing
 
 FORMAT = "segtrain/1"
 
@@ -177,7 +178,7 @@ def read_checkpoint(plain: object, path: Path) -> Checkpoint:
     """What a file of torch holds, as a checkpoint.
 
     Raises:
-        CheckpointError: If it is foreign, not complete or of an unknown format.
+        CheckpointError: If it is foreign, not complete, damaged or of an unknown format.
     """
     if not isinstance(plain, dict) or not str(plain.get("format", "")).startswith("segtrain/"):
         raise CheckpointError(
@@ -199,7 +200,32 @@ def read_checkpoint(plain: object, path: Path) -> Checkpoint:
             f"{path}: its classes or its weights are not what segtrain writes; use another "
             "checkpoint of the run"
         )
+    check_record(found.config, found.preprocessing, path)
     return found
+
+
+def check_record(config: object, preprocessing: object, path: Path) -> None:
+    """Refuse what a file says of its net where no net can be made of it.
+
+    Args:
+        config: `TrainConfig.plain()`.
+        preprocessing: `Preprocessing.fingerprint()`.
+        path: The file.
+
+    Raises:
+        CheckpointError: With what is wrong.
+    """
+    other = "use another checkpoint of the run, or the segtrain that wrote it"
+    if not isinstance(config, dict) or "variant" not in config:
+        raise CheckpointError(f"{path}: its options do not tell the net (no variant); {other}")
+    try:
+        TrainConfig.from_plain(config)
+    except (UsageError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise CheckpointError(f"{path}: its options cannot be used: {error}; {other}") from error
+    try:
+        Preprocessing.from_fingerprint(preprocessing)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}; {other}") from error
 
 
 def is_sound(checkpoint: Checkpoint) -> bool:
@@ -207,6 +233,8 @@ def is_sound(checkpoint: Checkpoint) -> bool:
     try:
         infos = checkpoint.class_infos
     except (TypeError, LookupError):
+        return False
+    if type(checkpoint.step) is not int or type(checkpoint.batches) is not int:
         return False
     weights = checkpoint.model.values() if isinstance(checkpoint.model, dict) else [None]
     return bool(infos) and all(isinstance(w, torch.Tensor) for w in weights)

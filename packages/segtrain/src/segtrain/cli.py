@@ -186,12 +186,14 @@ def evaluate(
         write_matrices,
         write_results,
     )
-    from segtrain.files import make_folder
+    from segtrain.files import check_folder, make_folder
     from segtrain.predictor import Views
 
     views = Views.parse(scales, flip=flip)
     if json_file:
         check_writable(json_file)
+    if pictures:
+        check_folder(pictures, "--pictures")
     with terminal.progress_bar() as progress:
         start = image_watchers(progress, split)
         path, checkpoint, results = evaluate_run(
@@ -213,7 +215,7 @@ def evaluate(
     if json_file:
         write_results(json_file, plain_results(path, checkpoint, results, views))
     if pictures:
-        make_folder(pictures)
+        make_folder(pictures, "--pictures")
         write_matrices(pictures, results)
 
 
@@ -259,12 +261,14 @@ def compare(
     """
     from segtrain.compare import compare_runs, plain_comparisons, write_sheets
     from segtrain.evaluate import STDOUT, check_writable, write_results
-    from segtrain.files import make_folder
+    from segtrain.files import check_folder, make_folder
     from segtrain.predictor import Views
 
     views = Views.parse(scales, flip=flip)
     if json_file:
         check_writable(json_file)
+    if pictures:
+        check_folder(pictures, "--pictures")
     with terminal.progress_bar() as progress:
         start = image_watchers(progress, split)
         nets, found = compare_runs(
@@ -286,7 +290,7 @@ def compare(
     if json_file:
         write_results(json_file, plain_comparisons(nets, views, found))
     if pictures:
-        make_folder(pictures)
+        make_folder(pictures, "--pictures")
         write_sheets(pictures, found, nets, count)
 
 

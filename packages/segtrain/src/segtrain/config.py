@@ -11,6 +11,7 @@ from segtrain.errors import UsageError
 from segtrain.mixture import parse_mix
 from segtrain.options.data import DataOptions
 from segtrain.options.fields import check_bounds, flag
+from segtrain.options.kinds import is_of, kinds
 from segtrain.options.model import ModelOptions, Norm
 from segtrain.options.output import OutputOptions
 from segtrain.options.running import RunningOptions
@@ -252,18 +253,29 @@ class TrainConfig(
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """Read what `plain` wrote; fields unknown to this version are left out."""
+        """Read what `plain` wrote; fields unknown to this version are left out.
+
+        Raises:
+            UsageError: If a value is of another kind than its field, or outside its range.
+        """
         return cls(**field_values(plain))
 
 
 def field_values(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Some fields from plain types; those unknown to this version are left out.
 
-    They are not checked: what they mean together depends on the recipe and the other fields.
+    They are not checked but for their kinds: what they mean together depends on the recipe and the
+    other fields.
+
+    Raises:
+        UsageError: If a value is of another kind than its field.
     """
     paths = {"out", "init", "cache"}
     names = {f.name for f in dataclasses.fields(TrainConfig)}
     values: dict[str, Any] = {k: v for k, v in plain.items() if k in names}
+    for name, value in values.items():
+        if not any(is_of(kind, value) for kind in kinds(TrainConfig, name)):
+            raise UsageError(f"{flag(name)} cannot be {value!r}")
     return values | {k: Path(values[k]) for k in paths & values.keys() if values[k] is not None}
 
 

@@ -356,7 +356,7 @@ def check_writable(path: Path) -> None:
     """Refuse a result file that could not be written, before the work is done.
 
     Raises:
-        RunError: If its folder is missing or it is a folder itself.
+        RunError: If its folder is missing or may not be written, or it is a folder itself.
     """
     if path == STDOUT:
         return
@@ -364,6 +364,8 @@ def check_writable(path: Path) -> None:
         raise RunError(f"{path}: there is no folder {path.parent}; make it, or name another file")
     if path.is_dir():
         raise RunError(f"{path}: is a folder; name a file in it")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise RunError(f"{path}: this user may not write into {path.parent}; name another file")
 
 
 def write_results(path: Path, plain: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from segtrain.checkpoint import find_checkpoint, load_checkpoint
 from segtrain.errors import PhotoError
-from segtrain.files import make_folder, write_beside
+from segtrain.files import Write, check_folder, make_folder, write_together
 from segtrain.manifests import ClassInfo
 from segtrain.overlays import photo_overlay, shares
 from segtrain.predictor import Predictor, load_predictor
@@ -292,25 +292,21 @@ def place_results(photos: Sequence[Path], out: Path) -> list[Target]:
     return targets
 
 
-def write_image(path: Path, image: Image.Image, **options: int) -> None:
-    """Write a picture, whole or not at all."""
-    data = io.BytesIO()
-    image.save(data, {".png": "PNG", ".jpg": "JPEG"}[path.suffix], **options)
-    write_beside(path, lambda part: part.write_bytes(data.getvalue()))
+def picture_file(image: Image.Image, kind: str, **options: int) -> Write:
+    """What writes a picture."""
+    return lambda part: image.save(part, kind, **options)
 
 
-def write_probabilities(
-    path: Path, probabilities: NDArray[np.float16], classes: Sequence[ClassInfo]
-) -> None:
-    """Write `probabilities`, float16 `(C, H, W)`, and `classes`, their names, as one .npz."""
-    data = io.BytesIO()
+def probabilities_file(probabilities: NDArray[np.float16], classes: Sequence[ClassInfo]) -> Write:
+    """What writes `probabilities`, float16 `(C, H, W)`, and `classes`, their names, as one .npz."""
+    data = io.BytesIO()  # to a path of another ending, numpy would add its own
     names = np.array([known.name for known in classes])
     np.savez_compressed(data, probabilities=probabilities, classes=names)
-    write_beside(path, lambda part: part.write_bytes(data.getvalue()))
+    return lambda part: part.write_bytes(data.getvalue())
 
 
 def predict_one(predictor: Predictor, target: Target, manner: Manner) -> str:
-    """Predict one photo and write its results.
+    """Predict one photo and write its results, all of them or none.
 
     Returns:
         A line about it: size, classes by share, and where the results are.
@@ -321,11 +317,14 @@ def predict_one(predictor: Predictor, target: Target, manner: Manner) -> str:
     """
     photo = load_photo(target.photo)
     mask, probabilities = predict_photo(predictor, photo, manner)
-    write_image(target.mask, Image.fromarray(mask))
-    if probabilities is not None:
-        write_probabilities(target.probabilities, probabilities, predictor.classes)
     drawn = photo_overlay(photo, mask, predictor.classes)
-    write_image(target.overlay, drawn, quality=92, subsampling=0)
+    files = {
+        target.mask: picture_file(Image.fromarray(mask), "PNG"),
+        target.overlay: picture_file(drawn, "JPEG", quality=92, subsampling=0),
+    }
+    if probabilities is not None:
+        files[target.probabilities] = probabilities_file(probabilities, predictor.classes)
+    write_together(files)
     found = shares(mask, predictor.classes)
     words = [f"{entry.name} {percent(entry.share)} %" for entry in found[:NAMED]]
     if len(found) > NAMED:
@@ -355,9 +354,10 @@ def predict_photos(
         RunError: If the folder or a result cannot be written.
     """
     path = find_checkpoint(run)
+    check_folder(out, "--out")
     predictor = load_predictor(load_checkpoint(path), path, device)
     targets = place_results(find_photos(photos), out)
-    make_folder(out)
+    make_folder(out, "--out")
     for target in targets:
         try:
             yield Told(predict_one(predictor, target, manner), "")

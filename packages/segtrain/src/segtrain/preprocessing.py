@@ -1,6 +1,8 @@
 """How pixels become the numbers that the net sees; stored in every checkpoint."""
 
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from torch import Tensor, tensor
@@ -56,21 +58,58 @@ class Preprocessing:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
 
     @classmethod
-    def from_fingerprint(cls, plain: dict[str, Any]) -> Self:
+    def from_fingerprint(cls, plain: object) -> Self:
         """Read what `fingerprint` wrote.
 
         Raises:
-            CheckpointError: If the channels are in an order that this version does not know.
+            CheckpointError: If it lacks a value, or has one that this version does not know.
         """
-        order = plain.get("channels")
+        if not isinstance(plain, dict) or not plain.keys() >= FIELDS:
+            raise CheckpointError(
+                f"its preprocessing is not complete: expected {', '.join(sorted(FIELDS))}, found "
+                f"{plain!r}"
+            )
+        order = plain["channels"]
         if order not in ORDERS:
             raise CheckpointError(
-                f"the checkpoint wants its input as {order!r}; this version of segtrain knows "
+                f"its net wants its input as {order!r}; this version of segtrain knows "
                 f"{' and '.join(ORDERS)} only"
             )
-        red, green, blue = plain["mean"]
-        std_red, std_green, std_blue = plain["std"]
-        return cls(order, plain["range"], (red, green, blue), (std_red, std_green, std_blue))
+        try:
+            return cls(order, positive(plain["range"]), triple(plain["mean"]),
+                       triple(map(positive, plain["std"])))  # fmt: skip
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"its preprocessing is damaged: {error}") from error
+
+
+FIELDS = {f.name for f in fields(Preprocessing)}
+
+
+def positive(value: object) -> float:
+    """A number above 0.
+
+    Raises:
+        TypeError: If it is none.
+        ValueError: If it is not above 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    if not value > 0:
+        raise ValueError(f"{value!r} is not above 0")
+    return value
+
+
+def triple(values: Iterable[float]) -> tuple[float, float, float]:
+    """Three finite numbers, one for each channel.
+
+    Raises:
+        TypeError: If they are no numbers.
+        ValueError: If they are not three, or not finite.
+    """
+    red, green, blue = values
+    if not all(map(math.isfinite, (red, green, blue))):
+        raise ValueError(f"{[red, green, blue]} are not all finite")
+    return red, green, blue
 
 
 # by name of `--preprocessing`; Caffe's VGGs saw pixels of 0..255 less the mean of ImageNet

@@ -74,7 +74,7 @@ def read_run(folder: Path) -> TrainConfig:
             f"{folder}: holds no run (no readable config.json); name a recipe, a run's folder or "
             "a TOML file"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         raise UsageError(f"{path}: is damaged: {error}") from error
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segtrain.checkpoint import load_state
+from segtrain.checkpoint import check_record, load_state
 from segtrain.config import TrainConfig
 from segtrain.devices import describe, set_rng_state
 from segtrain.learning import Learner, make_learner
@@ -91,7 +91,12 @@ def replay(path: Path, device: Device) -> Replay:
 
 
 def learner_of(capture: Capture, path: Path, device: Device) -> Learner:
-    """What learnt, as it stood before the step."""
+    """What learnt, as it stood before the step.
+
+    Raises:
+        CheckpointError: If no net can be made of what the file says of it.
+    """
+    check_record(capture.config, capture.identity.get("preprocessing"), path)
     plain = TrainConfig.from_plain(capture.config)
     config = replace(plain, device=device, compile=False)  # compiled layers cannot be looked at
     classes = tuple(ClassInfo(c["name"], tuple(c["color"])) for c in capture.identity["classes"])

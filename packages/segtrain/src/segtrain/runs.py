@@ -11,8 +11,8 @@ from typing import Any
 
 from segtrain.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from segtrain.config import TrainConfig
-from segtrain.errors import RunError
-from segtrain.files import make_folder, write_beside
+from segtrain.errors import RunError, UsageError
+from segtrain.files import check_folder, make_folder, write_beside
 from segtrain.options.stages import STAGES_FILE, VARIANTS
 
 
@@ -52,10 +52,9 @@ class RunFolder:
         """Refuse a folder that holds a run already.
 
         Raises:
-            RunError: If it does, or if it is a file.
+            RunError: If it does, or if it cannot be written.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path}: is a file; name a folder with --out")
+        check_folder(self.path, "--out")
         files = (self.config_file, self.log_file, self.last, self.best, self.path / STAGES_FILE)
         held = [f for f in files if f.exists()]
         if held:
@@ -76,7 +75,7 @@ class RunFolder:
         Raises:
             RunError: If it cannot be written.
         """
-        make_folder(self.path)
+        make_folder(self.path, "--out")
         text = json.dumps({"config": config.plain()} | facts, indent=2) + "\n"
         write_beside(self.config_file, lambda part: part.write_text(text, "utf-8"))
 
@@ -94,7 +93,7 @@ class RunFolder:
         try:
             plain = json.loads(self.config_file.read_text("utf-8"))["config"]
             return TrainConfig.from_plain(plain)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
             raise RunError(f"{self.config_file}: is damaged: {error}") from error
 
     def checkpoint(self) -> Checkpoint | None:

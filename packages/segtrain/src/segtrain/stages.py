@@ -109,7 +109,7 @@ class Stages:
         Raises:
             RunError: If it cannot be written.
         """
-        make_folder(self.path)
+        make_folder(self.path, "--out")
         given = {name: plain_value(value) for name, value in self.given.items()}
         plain = {"format": FORMAT, "stages": list(self.variants), "given": given}
         text = json.dumps(plain, indent=2) + "\n"
@@ -127,7 +127,7 @@ class Stages:
             given = json.loads(file.read_text("utf-8"))["given"]
             stages = cls(path, field_values(given))
             configure(stages.given)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
             raise RunError(f"{file}: is damaged: {error}") from error
         return stages
 

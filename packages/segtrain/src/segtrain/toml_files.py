@@ -5,7 +5,6 @@ import difflib
 import math
 import re
 import tomllib
-import types
 import typing
 from collections.abc import Container
 from pathlib import Path
@@ -13,15 +12,12 @@ from typing import Any, Literal
 
 from segtrain.config import TrainConfig
 from segtrain.errors import UsageError
+from segtrain.options.kinds import kinds
 
 
 def field_types(name: str) -> tuple[Any, ...]:
     """The types that a field takes; a Literal's words count as one type, None is left out."""
-    hint = typing.get_type_hints(TrainConfig)[name]
-    parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if typing.get_origin(hint) is typing.Union:
-        parts = typing.get_args(hint)
-    return tuple(part for part in parts if part is not type(None))
+    return tuple(kind for kind in kinds(TrainConfig, name) if kind is not type(None))
 
 
 def expected(kind: object) -> str:
