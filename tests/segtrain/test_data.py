@@ -182,3 +182,17 @@ def test_options_of_before_are_still_read(held: Path) -> None:
     old = TrainConfig.from_plain(plain | {"shards": held.as_posix()})
     assert old.shards == (held.as_posix(),)
     assert dataclasses.replace(old, shards=Path("x/y")).shards == ("x/y",)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_of_void_alone_is_refused(
+    make_shards: WriteShards, make_pair: Callable[..., Any], tmp_path: Path, split: str
+) -> None:
+    """A split whose every mask pixel is 255 is named before a step is taken or a zero is scored."""
+    pairs = [make_pair(f"voc2012_{split}{n:04d}", n) for n in range(3)]
+    void = [(key, image, np.full_like(mask, 255)) for key, image, mask in pairs]
+    counts: dict[str, Any] = {"train": 4, "val": 2} | {split: void}
+    directory = make_shards(tmp_path / "void", "voc2012", **counts)
+    words = rf"every mask pixel of the {split} images of voc2012 is 255, ignored.*segdata show"
+    with pytest.raises(ShardsError, match=words):
+        opened(directory)

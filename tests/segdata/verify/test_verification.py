@@ -106,6 +106,16 @@ def test_no_wrong_pixel_passes(
     assert f"expected id {before} at x={x} y={y}" in findings[0].detail
 
 
+def test_shards_of_others_are_told_as_such(tmp_path: Path) -> None:
+    """A manifest that names the members of its samples is another program's, and is kept."""
+    manifest = tmp_path / "mine.json"
+    manifest.write_text(json.dumps({"format": contract.FORMAT, "members": {"mask": "png"}}))
+    with pytest.raises(ShardsError, match="made by others") as caught:
+        verify(tmp_path)
+    assert "delete" not in caught.value.advice
+    assert "segdata build-folder" in caught.value.advice
+
+
 @pytest.mark.parametrize("name", ["absent", "empty"])
 def test_no_shards(name: str, tmp_path: Path) -> None:
     """A missing directory and one without a manifest are errors that say what to do."""

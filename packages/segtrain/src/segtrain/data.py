@@ -179,7 +179,25 @@ def open_data(config: TrainConfig, saved: Checkpoint | None = None) -> Data:
         weights = class_weights(config.class_weights, train, sample_shares(sets, order), pixels)
     data = Data(config, cache, shards, train, order, val_sets, pixels, weights)
     data.refuse_small_cache()
+    refuse_unlabelled(data)
     return data
+
+
+def refuse_unlabelled(data: Data) -> None:
+    """Refuse splits whose every mask pixel is void: nothing can be learnt from, or judged on, them.
+
+    Raises:
+        ShardsError: With the split; splits whose pixels were not counted pass.
+    """
+    train = ("train", data.train.datasets, data.pixels)
+    vals = [("val", (v.name,), v.samples.pixels) for v in data.val_sets]
+    for name, datasets, pixels in (train, *vals):
+        if pixels is not None and pixels[-1] and not pixels[:-1].any():
+            raise ShardsError(
+                f"every mask pixel of the {name} images of {', '.join(datasets)} is 255, ignored: "
+                "there is nothing to learn from or to judge by; look at them with `segdata show`, "
+                "and build them again from masks that hold classes"
+            )
 
 
 def chosen_mix(shards: Shards, config: TrainConfig) -> dict[str, Fraction] | None:

@@ -57,7 +57,9 @@ def _is_manifest(name: str) -> bool:
 def _read_manifest(path: Path, log: Log) -> Manifest | None:
     try:
         data = path.read_bytes()
-        found = contract.parse_object(data).get("format")
+        plain = contract.parse_object(data)
+        refuse_foreign(plain, path)
+        found = plain.get("format")
         if found != contract.FORMAT:
             log.add("manifest-format", f"expected {contract.FORMAT}, found {found}")
             return None
@@ -73,6 +75,21 @@ def _read_manifest(path: Path, log: Log) -> Manifest | None:
         found = f"{manifest.labels.policy} {manifest.labels.version}"
         log.add("manifest-format", f"labels: expected one of {known}, found {found}")
     return manifest
+
+
+def refuse_foreign(plain: Mapping[str, Any], path: Path) -> None:
+    """Refuse shards that `segtrain index` described: their samples hold no records to check.
+
+    Raises:
+        ShardsError: the manifest names the members of its samples, as only that command does.
+    """
+    if "members" in plain:
+        raise ShardsError(
+            "these shards were made by others, and only described for training",
+            where=path,
+            advice="check their masks unpacked, with segdata verify-masks --masks; or build shards "
+            "of the images and masks with segdata build-folder, which are checked whole",
+        )
 
 
 def _check_classes(manifest: Manifest, log: Log) -> None:

@@ -97,9 +97,10 @@ class Examination:
             if len(found) == wanted:
                 break
         if not found:
+            where = ", ".join(self.patient.config.shards)
             raise ShardsError(
-                f"{self.patient.config.shards}: the first {tried} batches hold no labelled "
-                "pixel at all, all is 255; look at the masks with `segdata show`"
+                f"{where}: the first {tried} batches hold no labelled pixel at all, all is 255; "
+                "look at the masks with `segdata show`"
             )
         return found
 
