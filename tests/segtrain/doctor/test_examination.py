@@ -1,5 +1,6 @@
 """Tests of segtrain.doctor.examination and of the patient that it must leave alone."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,10 @@ def test_batches_are_those_of_the_run_that_have_labels(
     exam = examine(shards=mixed, batch=1, val_every=0, norm="group", scale_min=1, scale_max=1)
     assert {key for batch in exam.batches for key in batch.keys} == {"voc2012_0"}
     empty = make_shards(tmp_path / "void", train=void, val=0)
+    manifest = json.loads((empty / "voc2012.json").read_text())
+    train = manifest["splits"]["train"]
+    train["pixels"] = [0] * len(train["pixels"])  # counted, they would be refused before
+    (empty / "voc2012.json").write_text(json.dumps(manifest))
     with pytest.raises(ShardsError, match="hold no labelled pixel at all"):
         _ = examine(shards=empty, batch=2, val_every=0).batches
 
