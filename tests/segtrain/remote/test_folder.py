@@ -179,11 +179,11 @@ def bucket(shards: Path) -> Iterator[str]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         s3fs.S3FileSystem.clear_instance_cache()  # another test's server may have been its first
-        system = store.open_system("s3://bucket")[0]
-        system.mkdir("bucket")
+        system = store.open_system("s3://training")[0]
+        system.mkdir("training")
         for path in shards.iterdir():
-            system.pipe_file(f"bucket/data/{path.name}", path.read_bytes())
-        yield "s3://bucket/data"
+            system.pipe_file(f"training/data/{path.name}", path.read_bytes())
+        yield "s3://training/data"
         running.stop()
 
 
@@ -191,11 +191,11 @@ def test_a_bucket_is_read(bucket: str, cache: Cache, shards: Path) -> None:
     """A bucket gives the folder's samples, found by info.json or, without, by its listing."""
     train, expected = open_shards(bucket, cache).train_set(), open_shards(shards).train_set()
     assert train.read(7) == expected.read(7)
-    with pytest.raises(ShardsError, match=r"s3://bucket/none/info\.json: not found"):
-        open_shards("s3://bucket/none", cache)
+    with pytest.raises(ShardsError, match=r"s3://training/none/info\.json: not found"):
+        open_shards("s3://training/none", cache)
     with pytest.raises(ShardsError, match=r"s3://absent/x/info\.json: "):
         open_shards("s3://absent/x", cache)
     system = store.open_system(bucket)[0]
-    info = json.loads(system.cat_file("bucket/data/info.json"))
-    system.rm_file("bucket/data/info.json")
+    info = json.loads(system.cat_file("training/data/info.json"))
+    system.rm_file("training/data/info.json")
     assert sorted(open_shards(bucket, cache).hashes) == info["datasets"]
