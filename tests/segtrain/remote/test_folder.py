@@ -185,6 +185,7 @@ def bucket(shards: Path) -> Iterator[str]:
             system.pipe_file(f"training/data/{path.name}", path.read_bytes())
         yield "s3://training/data"
         running.stop()
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_a_bucket_is_read(bucket: str, cache: Cache, shards: Path) -> None:
