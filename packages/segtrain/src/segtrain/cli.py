@@ -14,7 +14,7 @@ from segtrain.doctor.command import register_doctor
 from segtrain.errors import InterruptedRunError, SegtrainError
 from segtrain.options.training import Device
 from segtrain.remote.cache import Cache
-from segtrain.remote.settings import CACHE_SIZE, default_folder, parse_size
+from segtrain.remote.settings import CACHE_SIZE
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,7 +204,7 @@ def evaluate(
             start,
             views=views,
             batch=batch,
-            cache=Cache(cache or default_folder(), parse_size(cache_size)),
+            cache=Cache.of(cache, cache_size),
             fetching=terminal.byte_counter(progress),
         )
     if json_file != STDOUT:
@@ -279,7 +279,7 @@ def compare(
             start,
             views=views,
             batch=batch,
-            cache=Cache(cache or default_folder(), parse_size(cache_size)),
+            cache=Cache.of(cache, cache_size),
             fetching=terminal.byte_counter(progress),
         )
     if json_file != STDOUT:

@@ -15,7 +15,7 @@ from segtrain.evaluate import SHARDS_AHEAD
 from segtrain.mixed_order import MixedOrder
 from segtrain.mixture import parse_mix
 from segtrain.remote.cache import Cache
-from segtrain.remote.settings import default_folder, parse_size, size_words
+from segtrain.remote.settings import size_words
 from segtrain.sampler import BLOCK, Order, SampleOrder
 from segtrain.sampleset import SampleSet, counted_pixels, join, load_shards
 from segtrain.shardfile import Shard
@@ -161,7 +161,7 @@ def open_data(config: TrainConfig, saved: Checkpoint | None = None) -> Data:
             the training and the validation split.
         UsageError: If a file of class weights does not fit.
     """
-    cache = Cache(config.cache or default_folder(), parse_size(config.cache_size))
+    cache = Cache.of(config.cache, config.cache_size)
     if config.reader == "webdataset":
         return open_streamed(config, cache, saved)
     shards = open_shards(config.shards, cache)

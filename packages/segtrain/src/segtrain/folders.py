@@ -10,7 +10,7 @@ from segtrain.errors import ShardsError
 from segtrain.manifests import Manifest, ShardRecord, read_manifest, unreadable
 from segtrain.places import Places, is_url, plain_places
 from segtrain.remote.cache import Cache
-from segtrain.remote.settings import CACHE_SIZE, default_folder, parse_size
+from segtrain.remote.settings import CACHE_SIZE
 from segtrain.shardfile import Shard
 
 
@@ -109,7 +109,7 @@ def open_folder(place: str, cache: Cache | None) -> Folder:
         return LocalFolder(Path(place))
     from segtrain.remote.folder import RemoteFolder
 
-    return RemoteFolder(place, cache or Cache(default_folder(), parse_size(CACHE_SIZE)))
+    return RemoteFolder(place, cache or Cache.of(None, CACHE_SIZE))
 
 
 def open_folders(places: Places, cache: Cache | None = None) -> list[tuple[Manifest, Folder]]:

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from segtrain.errors import ShardsError
 from segtrain.files import write_beside
 from segtrain.manifests import ShardRecord
 from segtrain.remote.locks import FileLock
-from segtrain.remote.settings import size_words
+from segtrain.remote.settings import default_folder, parse_size, size_words
 from segtrain.remote.store import StoreError, read
 
 CHUNK = 16 << 20  # bytes that are asked for at a time
@@ -38,6 +39,15 @@ class Cache:
 
     folder: Path
     limit: int
+
+    @classmethod
+    def of(cls, folder: Path | None, size: str) -> Self:
+        """The cache that `--cache` and `--cache-size` ask for; without a folder, the user's own.
+
+        Raises:
+            UsageError: If the size is none.
+        """
+        return cls(folder or default_folder(), parse_size(size))
 
     def path(self, url: str, record: ShardRecord) -> Path:
         """Where the copy of a shard lies, or would."""
