@@ -19,6 +19,7 @@ from segtrain.evaluate import decoded_ahead, evaluate_run
 from segtrain.remote import ahead as ahead_module
 from segtrain.remote.ahead import Ahead, fetched_ahead
 from segtrain.remote.cache import Cache
+from segtrain.remote.locks import FileLock
 from segtrain.sampler import Order
 from segtrain.samples import load
 from segtrain.session import resume, start
@@ -38,9 +39,10 @@ def dataset(places: Path | str, cache: Cache, block: int = 2) -> BatchDataset:
 def held(cache: Cache) -> int:
     """Bytes of shards in the cache, copies under way included."""
     found = 0
-    for path in (p for end in ("tar", "part") for p in cache.folder.glob(f"*/*.{end}")):
-        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-            found += path.stat().st_size
+    with FileLock(cache.folder / "evict.lock"):  # else one removed and its successor both count
+        for path in (p for end in ("tar", "part") for p in cache.folder.glob(f"*/*.{end}")):
+            with contextlib.suppress(FileNotFoundError):  # a copy that got its final name
+                found += path.stat().st_size
     return found
 
 

@@ -142,9 +142,10 @@ class Cache:
         with FileLock(self.folder / "evict.lock"):
             held = sorted(self.folder.glob(PARTS))
             abandoned = [path for path in held if path != part and removed_alone(path, ".fetch")]
+            # parts first: one that gets its final name meanwhile counts twice, never not at all
+            total = sum(s.st_size for p, s in self.stats(PARTS) if p not in abandoned)
             tars = sorted((s.st_mtime, s.st_size, p) for p, s in self.stats(TARS))
-            total = sum(taken for _, taken, _ in tars)
-            total += sum(s.st_size for p, s in self.stats(PARTS) if p not in abandoned)
+            total += sum(taken for _, taken, _ in tars)
             for _, taken, path in tars:
                 if total + size <= self.limit:
                     break
