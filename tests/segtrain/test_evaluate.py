@@ -157,7 +157,7 @@ def test_json_holds_everything(trained: Path, shards: Path, tmp_path: Path) -> N
     write_results(tmp_path / "r.json", plain_results(path, checkpoint, results))
     plain = json.loads((tmp_path / "r.json").read_text())
     assert plain["format"] == "segtrain-eval/1"
-    assert plain["variant"] == "8s"
+    assert plain["model"] == "FCN-8s"
     for name, found in plain["datasets"].items():
         matrix = np.array(found["confusion"])
         true, union = np.diag(matrix), matrix.sum(0) + matrix.sum(1) - np.diag(matrix)

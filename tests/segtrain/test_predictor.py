@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from segtrain.checkpoint import load_checkpoint
 from segtrain.errors import UsageError
 from segtrain.evaluate import evaluate_set, grouped
-from segtrain.predictor import Predictor, Views, load_predictor, padded
+from segtrain.predictor import Predictor, Views, load_predictor
 from segtrain.samples import Decoded
 from segtrain.shards import open_shards
 
@@ -39,7 +39,7 @@ def silent(*_: object) -> None:
 def test_company_changes_no_score(predictor: Predictor) -> None:
     """Images of different sizes and one padded size have the scores that they have alone."""
     photos = [photo(64, 64, 1), photo(33, 50, 2), photo(40, 64, 3)]
-    assert len({padded(p.size) for p in photos}) == 1
+    assert len({predictor.padded(p.size) for p in photos}) == 1
     together = predictor.batch_logits(photos)
     for image, found in zip(photos, together, strict=True):
         assert found.shape == (4, image.height, image.width)

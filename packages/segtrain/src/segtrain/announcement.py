@@ -24,7 +24,7 @@ def view_of(config: TrainConfig, data: Data) -> View:
         first=sum(len(chosen.first) for chosen in data.val_sets),
         whole=sum(len(chosen.samples) for chosen in data.val_sets),
     )
-    title = f"FCN-{config.variant}  {config.out}"
+    title = f"{config.title}  {config.out}"
     return View(title, plan, floors(len(data.shards.classes), data.pixels))
 
 
@@ -50,7 +50,7 @@ def announce(trainer: Trainer, data: Data, report: WeightsReport | None) -> None
     for line in data.lines():
         show(line)
     show(
-        f"net: FCN-{config.variant} on {config.trunk}, width {config.width:g}, norm {config.norm}, "
+        f"net: {config.title} on {config.trunk}, width {config.width:g}, norm {config.norm}, "
         f"{weight_words(trainer.predictor.model)}; "
         f"{describe(trainer.predictor.device, config.precision)}"
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from segtrain.models.fcn import FCN
+from segtrain.models.net import Net
 
 State = Mapping[str, Tensor]
 
@@ -41,7 +41,7 @@ class WeightAverage:
         steps: Steps taken in so far.
     """
 
-    def __init__(self, model: FCN, decay: float) -> None:
+    def __init__(self, model: Net, decay: float) -> None:
         self.decay = decay
         self.steps = 0
         self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
@@ -52,7 +52,7 @@ class WeightAverage:
         self.steps = steps
 
     @torch.no_grad()
-    def update(self, model: FCN) -> None:
+    def update(self, model: Net) -> None:
         """Take in the weights after one more step."""
         self.steps += 1
         share = 1 - decay_at(self.steps, self.decay)

@@ -208,8 +208,8 @@ def evaluate(
             fetching=terminal.byte_counter(progress),
         )
     if json_file != STDOUT:
-        variant, step = checkpoint.config["variant"], checkpoint.step
-        terminal.print_nets([f"{path}: FCN-{variant}, step {step:,}", views.words()])
+        title = checkpoint.train_config.title
+        terminal.print_nets([f"{path}: {title}, step {checkpoint.step:,}", views.words()])
         for result in results:
             terminal.print_result(result)
     if json_file:

@@ -43,8 +43,8 @@ class Net(NamedTuple):
 
     def words(self) -> str:
         """What it is: file, variant, step."""
-        variant, step = self.checkpoint.config["variant"], self.checkpoint.step
-        return f"{self.path}: FCN-{variant}, step {step:,}"
+        title = self.checkpoint.train_config.title
+        return f"{self.path}: {title}, step {self.checkpoint.step:,}"
 
 
 class ImagePair(NamedTuple):
@@ -282,7 +282,7 @@ def plain_comparisons(
     described = [
         {
             "checkpoint": net.path.as_posix(),
-            "variant": net.checkpoint.config["variant"],
+            "model": net.checkpoint.train_config.title,
             "step": net.checkpoint.step,
         }
         for net in nets

@@ -241,6 +241,7 @@ class TrainConfig(
             norm=norm,
             scale_min=self.scales[0],
             scale_max=self.scales[1],
+            dropout=0.5 if self.dropout is None else self.dropout,
             lr=self.lr or (0.05 if fast else 0.001),
             warmup=min(1000, self.steps // 20) if self.warmup is None else self.warmup,
             out=self.out or Path("runs") / f"fcn{self.variant}{'-staged' * self.staged}",

@@ -324,7 +324,7 @@ def plain_results(
     return {
         "format": "segtrain-eval/1",
         "checkpoint": path.as_posix(),
-        "variant": checkpoint.config["variant"],
+        "model": checkpoint.train_config.title,
         "step": checkpoint.step,
         "views": (views or Views()).plain(),
         "datasets": {result.dataset: result.plain() for result in results},

@@ -15,14 +15,15 @@ from segtrain.devices import autocast, moved, tuned
 from segtrain.errors import UsageError
 from segtrain.loss import Criterion
 from segtrain.metrics import confusion
-from segtrain.models.fcn import FCN
+from segtrain.models.net import Heads, Net
 from segtrain.optimizer import make_optimizer, set_learning_rate
 from segtrain.predictor import Predictor
 from segtrain.ranks import Ranks
 from segtrain.readout import Readout
 from segtrain.tracing import all_finite
 
-Forward = Callable[[Tensor], Tensor]  # images (N, 3, H, W) to logits (N, C, H, W)
+# images (N, 3, H, W) to the logits (N, C, H, W) of all heads, the net's own first
+Forward = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Learner:
     @property
     def net(self) -> Forward:
         """The net in the form that trains."""
-        forms: list[Forward | None] = [self.compiled, self.shared, self.predictor.model]
+        forms: list[Forward | None] = [self.compiled, self.shared, Heads(self.predictor.model)]
         return next(form for form in forms if form is not None)
 
     @property
@@ -167,13 +168,15 @@ class Learner:
             judge: Whether to count its confusion matrix, too.
 
         Returns:
-            Its share of the loss, float32 scalar; its confusion matrix, int64 `(C, C)`, or empty;
-            that share, readable before its gradients are there.
+            Its share of the loss of the net's own logits, float32 scalar; its confusion matrix,
+            int64 `(C, C)`, or empty; that share, readable before its gradients are there.
         """
         with autocast(self.device, self.predictor.precision):
-            logits = self.net(self.predictor.preprocessing.normalise(image))
+            logits, *others = self.net(self.predictor.preprocessing.normalise(image))
         total = self.criterion.total(logits, target)
-        objective = self.criterion.objective(total, valid)
+        auxiliary = sum(self.criterion.total(scores, target) for scores in others)
+        weighed = total + self.predictor.model.auxiliary_weight * auxiliary
+        objective = self.criterion.objective(weighed, valid)
         loss = self.criterion.mean(total.detach(), valid)
         early = Readout.of(loss)
         torch.autograd.backward(objective * self.ranks.world)  # gradients of ranks are averaged
@@ -234,7 +237,7 @@ def make_learner(
         Criterion.of(config.loss_reduction, weights, device),
         ranks=ranks,
         shared=shared,
-        compiled=compiled(model if shared is None else shared) if config.compile else None,
+        compiled=compiled(Heads(model) if shared is None else shared) if config.compile else None,
         steady=config.fit != "native",
         average=WeightAverage(model, config.ema) if config.ema else None,
     )
@@ -253,12 +256,12 @@ def check_norm(norm: str, device: torch.device, ranks: Ranks) -> None:
         )
 
 
-def shared_statistics(model: FCN, ranks: Ranks) -> FCN:
+def shared_statistics(model: Net, ranks: Ranks) -> Net:
     """The net with batch norms that take their statistics over all ranks."""
     if ranks.alone:
         return model
     convert = nn.SyncBatchNorm.convert_sync_batchnorm
-    shared: FCN = convert(model)  # type: ignore[no-untyped-call]  # torch does not annotate it
+    shared: Net = convert(model)  # type: ignore[no-untyped-call]  # torch does not annotate it
     return shared
 
 
@@ -268,13 +271,13 @@ def compiled(net: nn.Module) -> Forward:
 
 
 def shared_gradients(
-    model: FCN, device: torch.device, ranks: Ranks
+    model: Net, device: torch.device, ranks: Ranks
 ) -> DistributedDataParallel | None:
     """The net wrapped so that backward averages gradients over the ranks; alone, nothing."""
     if ranks.alone:
         return None
     return DistributedDataParallel(
-        model,
+        Heads(model),
         device_ids=[device.index] if device.type == "cuda" else None,
         gradient_as_bucket_view=True,
     )

@@ -16,7 +16,7 @@ from segtrain.devices import autocast, choose_device
 from segtrain.errors import UsageError
 from segtrain.manifests import ClassInfo
 from segtrain.models import build
-from segtrain.models.fcn import FCN, STRIDE
+from segtrain.models.net import Net
 from segtrain.options.running import Precision
 from segtrain.preprocessing import Preprocessing
 
@@ -84,12 +84,6 @@ class Views:
         return f"mean of softmax at scale {scales}" + ", each also mirrored" * self.flip
 
 
-def padded(size: Size) -> Size:
-    """The size at which the net works on an image of this one: multiples of its stride."""
-    width, height = (side + -side % STRIDE for side in size)
-    return width, height
-
-
 @dataclass(frozen=True)
 class Predictor:
     """A net that is ready to predict.
@@ -103,16 +97,21 @@ class Predictor:
         precision: In which numbers it computes.
     """
 
-    model: FCN
+    model: Net
     preprocessing: Preprocessing
     device: torch.device
     classes: tuple[ClassInfo, ...]
     views: Views = field(default_factory=Views)
     precision: Precision = "auto"
 
+    def padded(self, size: Size) -> Size:
+        """The size at which the net works on an image of this one: multiples of its stride."""
+        width, height = (side + -side % self.model.stride for side in size)
+        return width, height
+
     def form(self, size: Size) -> tuple[Size, ...]:
         """What must be equal for images to share a batch: their padded sizes at all scales."""
-        return tuple(padded(s) for s in self.views.sizes(size))
+        return tuple(self.padded(s) for s in self.views.sizes(size))
 
     @torch.inference_mode()
     def logits(self, image: Image.Image) -> Tensor:
@@ -125,7 +124,7 @@ class Predictor:
 
         Each is padded by the zeros that the net itself would add, so that company changes nothing.
         """
-        width, height = padded(images[0].size)
+        width, height = self.padded(images[0].size)
         inputs = []
         for image in images:
             pixels = torch.from_numpy(np.array(image)).to(self.device)  # (H, W, 3)

@@ -6,10 +6,7 @@ from typing import cast
 
 from torch import nn
 
-from segtrain.models.fcn import FCN
-
-# score layers of an FCN, by the branch that ends in them; the deep one comes first
-BRANCHES = {"deep": "score_fr", "pool4": "score_pool4", "pool3": "score_pool3"}
+from segtrain.models.net import Net
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Layer:
 
 def layers(model: nn.Module) -> list[Layer]:
     """All layers with weights, in the order of the net's modules."""
-    labels = trunk_labels(model) if isinstance(model, FCN) else {}
+    labels = model.labels() if isinstance(model, Net) else {}
     return [
         Layer(name, labels.get(name, name.rpartition(".")[2] or name), module)
         for name, module in model.named_modules()
@@ -47,24 +44,9 @@ def layers(model: nn.Module) -> list[Layer]:
     ]
 
 
-def trunk_labels(model: FCN) -> dict[str, str]:
-    """VGG's own names of its convolutions, `conv1_1` to `conv5_3`, by the net's."""
-    labels, block, number = {}, 1, 0
-    for index, layer in enumerate(model.features):
-        if isinstance(layer, nn.Conv2d):
-            number += 1
-            labels[f"features.{index}"] = f"conv{block}_{number}"
-        if index in model.pool_ends:
-            block, number = block + 1, 0
-    return labels
-
-
 def branches(model: nn.Module) -> dict[str, nn.Module]:
     """The score layer of each branch, the deep one first; empty for a net of another kind."""
-    if not isinstance(model, FCN):
-        return {}
-    found = {branch: getattr(model, name, None) for branch, name in BRANCHES.items()}
-    return {branch: module for branch, module in found.items() if module is not None}
+    return model.branches() if isinstance(model, Net) else {}
 
 
 def listed(found: Iterable[Layer]) -> str:

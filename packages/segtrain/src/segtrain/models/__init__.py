@@ -2,15 +2,21 @@
 
 from segtrain.config import TrainConfig, known
 from segtrain.models.fcn import FCN
+from segtrain.models.net import Net
 
 
-def build(config: TrainConfig, num_classes: int) -> FCN:
+def build(config: TrainConfig, num_classes: int) -> Net:
     """Make the net of a configuration, freshly initialised from torch's random numbers.
 
     Args:
         config: The run's configuration, resolved.
         num_classes: C, background included.
     """
+    return build_fcn(config, num_classes)
+
+
+def build_fcn(config: TrainConfig, num_classes: int) -> FCN:
+    """Make an FCN; arguments as of `build`."""
     return FCN(
         num_classes,
         variant=config.variant,
@@ -22,7 +28,7 @@ def build(config: TrainConfig, num_classes: int) -> FCN:
         score_activation=config.score_activation,
         skip_scales=config.pool_scales,
         width=config.width,
-        dropout=config.dropout,
+        dropout=known(config.dropout),
         conv_init=config.conv_init,
         hidden_bias=config.hidden_bias,
         score_init=config.score_init,

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from segtrain.models.fcn import FCN
 from segtrain.models.layers import Upsample
 
 
@@ -23,7 +22,7 @@ class ParameterCount(NamedTuple):
     fixed: int
 
 
-def count_parameters(model: FCN) -> ParameterCount:
+def count_parameters(model: nn.Module) -> ParameterCount:
     """Count a net's weights; a full C x C fixed upsampling would have C times `fixed`."""
     upsampling = [m for m in model.modules() if isinstance(m, Upsample)]
     learned = sum(m.kernels().numel() for m in upsampling if m.learned)
@@ -31,7 +30,7 @@ def count_parameters(model: FCN) -> ParameterCount:
     return ParameterCount(sum(p.numel() for p in model.parameters()) - learned, learned, fixed)
 
 
-def weight_words(model: FCN) -> str:
+def weight_words(model: nn.Module) -> str:
     """A net's trained weights for people: `1,234 weights`, and how many learn where not all do."""
     count = count_parameters(model)
     total = count.layers + count.learned
@@ -40,8 +39,8 @@ def weight_words(model: FCN) -> str:
     return f"{total:,} weights{part}"
 
 
-def count_macs(model: FCN, height: int, width: int) -> int:
-    """Multiply-accumulates of one image's forward pass: of all convolutions and the upsampling.
+def count_macs(model: nn.Module, height: int, width: int) -> int:
+    """Multiply-accumulates of one image's forward pass: of all convolutions, transposed ones too.
 
     What activations, norms and poolings add is below one in a hundred and left out. A
     multiply-accumulate is two floating-point operations. Nothing is computed: the pass runs on
@@ -49,13 +48,13 @@ def count_macs(model: FCN, height: int, width: int) -> int:
 
     Args:
         model: The net, wherever it is.
-        height: Of the image, in pixels, before it is padded to a multiple of 32.
+        height: Of the image, in pixels, before the net pads it.
         width: The same.
     """
     return sum(macs for macs, _ in layer_macs(model, height, width))
 
 
-def count_training_macs(model: FCN, height: int, width: int) -> int:
+def count_training_macs(model: nn.Module, height: int, width: int) -> int:
     """Multiply-accumulates of one image's forward and backward pass.
 
     Backward, a layer costs as much again for the gradient of its weights, if they are trained, and
@@ -64,18 +63,21 @@ def count_training_macs(model: FCN, height: int, width: int) -> int:
 
     Args:
         model: The net, wherever it is.
-        height: Of the image, in pixels, before it is padded to a multiple of 32.
+        height: Of the image, in pixels, before the net pads it.
         width: The same.
     """
     return sum(macs * passes for macs, passes in layer_macs(model, height, width))
 
 
-def layer_macs(model: FCN, height: int, width: int) -> list[tuple[int, int]]:
+def layer_macs(model: nn.Module, height: int, width: int) -> list[tuple[int, int]]:
     """For each convolution and upsampling: multiply-accumulates of a pass, passes of training."""
     found: list[tuple[int, int]] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.ConvTranspose2d):
+            macs = inputs[0].numel() * module.weight[0].numel()
+            trained = module.weight.requires_grad
+        elif isinstance(module, nn.Conv2d):
             macs, trained = output.numel() * module.weight[0].numel(), module.weight.requires_grad
         elif isinstance(module, Upsample):
             rows, columns = (side + 2 for side in inputs[0].shape[-2:])  # with repeated borders
@@ -88,7 +90,7 @@ def layer_macs(model: FCN, height: int, width: int) -> list[tuple[int, int]]:
     hooks = [
         m.register_forward_hook(note)
         for m in model.modules()
-        if isinstance(m, nn.Conv2d | Upsample)
+        if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | Upsample)
     ]
     tensors: dict[str, Any] = dict(model.named_parameters()) | dict(model.named_buffers())
     shapes = {

@@ -5,22 +5,20 @@ original pads the image by 100 pixels and crops; that doubles the trunk's work.
 """
 
 from collections import OrderedDict
-from typing import Self
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segtrain.models.layers import ACTIVATIONS, Upsample, fill, norm_layer, scaled
+from segtrain.models.net import Net, Parts
 from segtrain.models.vgg import CHANNELS, make_trunk
 
-STRIDE = 32  # of pool5
-# what each word of `--freeze` keeps as it is
-FROZEN = {"none": (), "trunk": ("features",), "head": ("features", "head")}
 HIDDEN = 4096  # channels of fc6 and fc7
 SCALES = {"32s": 32, "16s": 16, "8s": 8}
 
 
-class FCN(nn.Module):
+class FCN(Net):
     """An FCN on a VGG.
 
     `features` has the indices of torchvision's `vgg16` and its kin (`vgg16_bn` where there is a
@@ -49,6 +47,11 @@ class FCN(nn.Module):
         skip_init: `zero` or `he`: weights of score_pool4 and score_pool3.
     """
 
+    stride = 32  # of pool5
+    parts: ClassVar[Parts] = {"none": (), "trunk": ("features",), "head": ("features", "head")}
+    scoring = ("score_", "upscore")
+    trunk_names = ("features.",)
+
     def __init__(
         self,
         num_classes: int,
@@ -69,7 +72,6 @@ class FCN(nn.Module):
         skip_init: str = "zero",
     ) -> None:
         super().__init__()
-        self.frozen: tuple[str, ...] = ()
         self.variant = variant
         self.trunk = trunk
         self.kind_of_head = head
@@ -102,29 +104,21 @@ class FCN(nn.Module):
                     rule = score_init if name == "score_fr" else skip_init
                 fill(module, rule)
 
-    def freeze(self, part: str) -> None:
-        """Keep a part of the net as it is while the rest is trained.
+    def branches(self) -> dict[str, nn.Module]:
+        """The score layers: of the deep branch, then of the skips from pool4 and pool3."""
+        named = {"deep": "score_fr", "pool4": "score_pool4", "pool3": "score_pool3"}
+        return {b: getattr(self, layer) for b, layer in named.items() if hasattr(self, layer)}
 
-        Its weights get no gradient and its batch norms keep, and use, the statistics that they
-        have; dropout goes on.
-
-        Args:
-            part: `none`, `trunk`: VGG's layers, or `head`: these and fc6 and fc7, so that only the
-                score layers and a learned upsampling learn.
-        """
-        self.frozen = FROZEN[part]
-        for name in self.frozen:
-            self.get_submodule(name).requires_grad_(requires_grad=False)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:
-        """Change between training and evaluation; batch norms that are frozen only evaluate."""
-        super().train(mode)
-        for name in self.frozen:
-            for module in self.get_submodule(name).modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
-                    module.eval()
-        return self
+    def labels(self) -> dict[str, str]:
+        """VGG's own names of its convolutions, `conv1_1` to `conv5_3`, by the net's."""
+        labels, block, number = {}, 1, 0
+        for index, layer in enumerate(self.features):
+            if isinstance(layer, nn.Conv2d):
+                number += 1
+                labels[f"features.{index}"] = f"conv{block}_{number}"
+            if index in self.pool_ends:
+                block, number = block + 1, 0
+        return labels
 
     def forward(self, image: Tensor) -> Tensor:
         """Score every pixel.
@@ -136,7 +130,7 @@ class FCN(nn.Module):
             Logits `(N, C, H, W)`.
         """
         height, width = image.shape[2:]
-        x = F.pad(image, (0, -width % STRIDE, 0, -height % STRIDE))  # multiples of 32
+        x = F.pad(image, (0, -width % self.stride, 0, -height % self.stride))
         pool3, pool4, pool5 = self.pools(x)  # strides 8, 16, 32
         after = self.score_activation
         score = after(self.score_fr(self.head(pool5)))  # (N, C, H/32, W/32)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from segtrain.errors import WeightsError
 from segtrain.models.fcn import FCN
+from segtrain.models.net import Net
 from segtrain.models.vgg import DEPTHS
 
 State = dict[str, Tensor]
@@ -37,19 +38,19 @@ class Move(NamedTuple):
     reason: str = ""
 
 
-def moves(state: State, model: FCN, where: str) -> list[Move]:
+def moves(state: State, model: Net, where: str) -> list[Move]:
     """Find the place of every tensor of a state dict.
 
     Args:
-        state: By the net's own names, by torchvision's (`features.0.weight`) or by Caffe's
-            (`conv1_1.weight`).
+        state: By the net's own names; for an FCN also by torchvision's (`features.0.weight`) or
+            by Caffe's (`conv1_1.weight`).
         model: The net.
         where: What the state dict is, for messages.
 
     Raises:
         WeightsError: If it is of another VGG.
     """
-    if any(name.startswith("head.") for name in state):
+    if not isinstance(model, FCN) or any(name.startswith("head.") for name in state):
         return [own(name, value, model) for name, value in state.items()]
     roles = trunk_roles(state)
     check_trunk(roles, model, where)
@@ -64,7 +65,7 @@ def moves(state: State, model: FCN, where: str) -> list[Move]:
     return found
 
 
-def own(name: str, value: Tensor, model: FCN) -> Move:
+def own(name: str, value: Tensor, model: Net) -> Move:
     """The place of one of our own tensors: that of its name."""
     here = name in model.state_dict()
     return Move(name, name if here else "", value, "" if here else "this net has no such layer")

@@ -124,7 +124,7 @@ def checkpoint_source(checkpoint: Checkpoint, path: Path) -> Source:
     """One of our checkpoints as a source."""
     config = checkpoint.train_config
     return Source(
-        words=f"{path}, FCN-{config.variant} at step {checkpoint.step:,}",
+        words=f"{path}, {config.title} at step {checkpoint.step:,}",
         state=checkpoint.judged,
         preprocessing=Preprocessing.from_fingerprint(checkpoint.preprocessing),
         classes=tuple(c.name for c in checkpoint.class_infos),

@@ -10,6 +10,7 @@ from torch import Tensor
 from segtrain.errors import WeightsError
 from segtrain.models.fcn import FCN
 from segtrain.models.layouts import Move, moves
+from segtrain.models.net import Net
 from segtrain.models.sources import Source
 
 Outcome = Literal["loaded", "partly", "fresh", "unused"]
@@ -90,7 +91,7 @@ def layer_words(layers: list[str]) -> str:
 
 
 def transplant(
-    model: FCN, source: Source, classes: Sequence[str], *, zero_head: bool = False
+    model: Net, source: Source, classes: Sequence[str], *, zero_head: bool = False
 ) -> WeightsReport:
     """Load what fits into the net and account for everything else.
 
@@ -113,18 +114,22 @@ def transplant(
             if move.target:
                 fates[move.target] = Fate("fresh", move.target, "", why)
             continue
-        value, reason, whole = fitted(move, state[move.target], source.classes, classes)
+        ours = state[move.target]
+        if scores_classes(model, move.target):
+            value, reason, whole = fitted(move, ours, source.classes, classes)
+        else:
+            value, reason, whole = move.value, "", True
         state[move.target] = value
         fates[move.target] = Fate("loaded" if whole else "partly", move.target, move.source, reason)
     fresh = {name: Fate("fresh", name, "", "not in the source") for name in state}
     report = WeightsReport(source.words, [*(fresh | fates).values(), *unused])
-    check_trunk_loaded(report)
+    check_loaded(report, model)
     model.load_state_dict(state)
     return report
 
 
 def refusal(
-    move: Move, state: dict[str, Tensor], source: Source, model: FCN, *, zero_head: bool
+    move: Move, state: dict[str, Tensor], source: Source, model: Net, *, zero_head: bool
 ) -> str:
     """Why a tensor of the source is not loaded; empty where it is."""
     if not move.target:
@@ -133,7 +138,7 @@ def refusal(
         return "--conv-init zero asks for zeros"
     if move.value.is_floating_point() and not bool(move.value.isfinite().all()):
         return "holds values that are no numbers"
-    if scores_classes(move.target):
+    if scores_classes(model, move.target):
         return score_refusal(move, state[move.target], source, model)
     return shape_refusal(move.value.shape, state[move.target].shape)
 
@@ -143,27 +148,34 @@ def shape_refusal(theirs: torch.Size, ours: torch.Size) -> str:
     return "" if theirs == ours else f"another shape: {tuple(theirs)} there, {tuple(ours)} here"
 
 
-def score_refusal(move: Move, ours: Tensor, source: Source, model: FCN) -> str:
+def score_refusal(move: Move, ours: Tensor, source: Source, model: Net) -> str:
     """Why a score or upsampling layer is not loaded; empty where it is, at least in part."""
-    scales = source.pool_scales or model.skip_scales
-    for i, layer in enumerate(("score_pool4.", "score_pool3.")):
-        if move.target.startswith(layer) and scales[i] != model.skip_scales[i]:
-            return f"scores a pool scaled by {scales[i]:g}, here by {model.skip_scales[i]:g}"
+    if isinstance(model, FCN) and (why := scale_refusal(move.target, source, model)):
+        return why
     first = 2 if move.target.startswith("upscore") else 1  # of the dimensions that are no classes
     if move.value.ndim != ours.ndim or move.value.shape[first:] != ours.shape[first:]:
         return shape_refusal(move.value.shape, ours.shape)
     return ""
 
 
-def scores_classes(name: str) -> bool:
+def scale_refusal(target: str, source: Source, model: FCN) -> str:
+    """Why the score layer of a skip is not loaded: it scores a pool at another scale."""
+    scales = source.pool_scales or model.skip_scales
+    for i, layer in enumerate(("score_pool4.", "score_pool3.")):
+        if target.startswith(layer) and scales[i] != model.skip_scales[i]:
+            return f"scores a pool scaled by {scales[i]:g}, here by {model.skip_scales[i]:g}"
+    return ""
+
+
+def scores_classes(model: Net, name: str) -> bool:
     """Whether a tensor of the net has a row per class."""
-    return name.startswith(("score_", "upscore"))
+    return name.startswith(model.scoring)
 
 
 def fitted(
     move: Move, ours: Tensor, theirs: tuple[str, ...] | None, classes: Sequence[str]
 ) -> tuple[Tensor, str, bool]:
-    """The tensor to load.
+    """The tensor of a score or upsampling layer to load.
 
     Args:
         move: The source's.
@@ -174,7 +186,7 @@ def fitted(
     Returns:
         It, why it is not the source's as it is (empty where it is), and whether it is complete.
     """
-    if theirs is None or tuple(classes) == theirs or not scores_classes(move.target):
+    if theirs is None or tuple(classes) == theirs:
         return move.value, "", True
     shared = [name for name in classes if name in theirs]
     here = torch.tensor([classes.index(name) for name in shared], dtype=torch.long)
@@ -196,15 +208,15 @@ def class_words(shared: list[str], total: int) -> str:
     return f"{len(shared)} of {total} classes found by name{named}, the others anew"
 
 
-def check_trunk_loaded(report: WeightsReport) -> None:
-    """Refuse a source of whose trunk nothing fits.
+def check_loaded(report: WeightsReport, model: Net) -> None:
+    """Refuse a source of which no hidden layer fits.
 
     Raises:
         WeightsError: With the first reasons.
     """
-    if any(name.startswith("features.") for name in report.of("loaded")):
+    if any(name.startswith(model.trunk_names) for name in report.of("loaded")):
         return
-    fresh = [(n, why) for n, why in report.of("fresh").items() if n.startswith("features.")]
+    fresh = [(n, why) for n, why in report.of("fresh").items() if n.startswith(model.trunk_names)]
     reasons = "; ".join(f"{name}: {reason}" for name, reason in fresh[:2])
     raise WeightsError(
         f"{report.source}: nothing of it fits the trunk of this net ({reasons}); check --width, "

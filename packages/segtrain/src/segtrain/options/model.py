@@ -81,9 +81,14 @@ class ModelOptions:
             max=4,
         ),
     )
-    dropout: float = field(
-        default=0.5,
-        metadata=about("Model", "Probability of dropout after fc6 and fc7.", min=0, below=1),
+    dropout: float | None = field(
+        default=None,
+        metadata=about(
+            "Model",
+            "Probability of dropout after fc6 and fc7, by default 0.5.",
+            min=0,
+            below=1,
+        ),
     )
     conv_init: Start = field(
         default="he",
@@ -145,6 +150,11 @@ class ModelOptions:
             "head (these and fc6 and fc7: only score layers learn).",
         ),
     )
+
+    @property
+    def title(self) -> str:
+        """The net's name for people: `FCN-8s`."""
+        return f"FCN-{self.variant}"
 
     @property
     def pool_scales(self) -> tuple[float, float]:
