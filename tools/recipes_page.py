@@ -1,4 +1,4 @@
-"""Write the tables of docs/recipes.md from the recipes themselves."""
+"""Write the tables of docs/recipes.md and a page per recipe, from the recipes themselves."""
 
 import argparse
 import sys
@@ -41,14 +41,22 @@ def costs() -> Table:
     return Table("", columns, [cost(name) for name in RECIPES])
 
 
-def entry(recipe: Recipe) -> str:
-    """What the page says of one recipe: all but the options that every run has."""
+def page_of(recipe: Recipe) -> str:
+    """The page of one recipe: what it is, costs and sets, and why."""
+    _, pixels, images, macs, work = cost(recipe.name)
     tables = "\n".join(markdown(table) for table in settings(recipe.name)[:-1])
-    return f"### {recipe.name}\n\n{recipe.about}\n\n{tables}"
+    return (
+        f"# Recipe {recipe.name}\n\n```\nsegtrain run --recipe {recipe.name}\n```\n\n"
+        f"{recipe.about}\n\n"
+        f"At full width and VOC's {CLASSES} classes: {images} images of {pixels} pixels, {macs} "
+        f"GMAC an image forward, {work} PFLOP in all.\n\n## Every value and where it is from\n\n"
+        f"{tables}\nAll other options are as in every run: `segtrain recipes {recipe.name}`. What "
+        "the parts mean, and what was measured: [recipes](../recipes.md).\n"
+    )
 
 
-def with_recipes(page: str) -> str:
-    """The page with today's recipes between its two marks.
+def with_tables(page: str) -> str:
+    """The page of all recipes with today's tables between its two marks.
 
     Raises:
         ValueError: If it has no such marks.
@@ -57,21 +65,29 @@ def with_recipes(page: str) -> str:
     _, mark, tail = rest.partition(END)
     if not mark:
         raise ValueError(f"the page has no {BEGIN} and {END}")
-    untitled = Table("", overview().columns, overview().rows)
-    entries = "\n".join([markdown(untitled), markdown(costs()), *map(entry, RECIPES.values())])
-    return f"{head}{BEGIN}\n\n{entries}\n{END}{tail}"
+    found = overview()
+    rows = [[f"[{name}](recipes/{name}.md)", *row] for name, *row in found.rows]
+    tables = "\n".join([markdown(Table("", found.columns, rows)), markdown(costs())])
+    return f"{head}{BEGIN}\n\n{tables}\n{END}{tail}"
+
+
+def pages() -> dict[Path, str]:
+    """All pages as they should be."""
+    own = {PAGE.with_suffix("") / f"{name}.md": page_of(r) for name, r in RECIPES.items()}
+    return {PAGE: with_tables(PAGE.read_text("utf-8"))} | own
 
 
 def main() -> None:
-    """Write the page, or with `--check` only say whether it is fresh."""
+    """Write the pages, or with `--check` only say whether they are fresh."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 where it is not fresh")
+    parser.add_argument("--check", action="store_true", help="exit with 1 where one is not fresh")
     given = parser.parse_args()
-    page = PAGE.read_text("utf-8")
-    fresh = with_recipes(page)
-    if given.check:
-        sys.exit(fresh != page)
-    PAGE.write_text(fresh, "utf-8")
+    for path, fresh in pages().items():
+        if not given.check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(fresh, "utf-8")
+        elif not path.is_file() or path.read_text("utf-8") != fresh:
+            sys.exit(f"{path} is not fresh")
 
 
 if __name__ == "__main__":

@@ -81,8 +81,12 @@ def test_what_is_no_configuration_is_told(tmp_path: Path) -> None:
     assert done.exit_code == 2
 
 
-def test_the_page_is_fresh() -> None:
-    """The tables in docs/recipes.md are what tools/recipes_page.py would write now."""
-    tool = runpy.run_path(str(ROOT / "tools" / "recipes_page.py"))
-    page = tool["PAGE"].read_text("utf-8")
-    assert tool["with_recipes"](page) == page, "run: python tools/recipes_page.py"
+def test_the_pages_are_fresh() -> None:
+    """docs/recipes.md and the page of each recipe are what tools/recipes_page.py writes now."""
+    pages: dict[Path, str] = runpy.run_path(str(ROOT / "tools" / "recipes_page.py"))["pages"]()
+    assert {path.stem for path in pages} == {*RECIPES, "recipes"}
+    assert {path for path in pages if path.parent.name == "recipes"} == {
+        *(ROOT / "docs" / "recipes").iterdir()
+    }
+    for path, fresh in pages.items():
+        assert path.read_text("utf-8") == fresh, "run: python tools/recipes_page.py"
