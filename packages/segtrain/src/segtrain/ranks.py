@@ -25,6 +25,7 @@ from segtrain.errors import RunError, SegtrainError, UsageError
 from segtrain.interruption import Interruption, StopRequested
 
 T = TypeVar("T")
+MOST_WORKERS = 16  # processes that read for a rank
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 PLACES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # without one of these a process is alone
 
@@ -284,3 +285,9 @@ def is_lost_rank(error: RuntimeError) -> bool:
     """Whether torch says by this error that another rank is gone."""
     words = ("Connection closed by peer", "Connection reset by peer", "NCCL", "gloo")
     return any(word in str(error) for word in words)
+
+
+def default_workers(device: torch.device, ranks: Ranks) -> int:
+    """One process per core to feed a GPU; none on a CPU, whose cores the net itself needs."""
+    cores = (os.cpu_count() or 1) // ranks.local_world
+    return min(MOST_WORKERS, max(1, cores)) if device.type != "cpu" else 0

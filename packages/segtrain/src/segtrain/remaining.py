@@ -1,18 +1,13 @@
 """The batches that a run has still to learn: read in processes, fetched ahead from URLs."""
 
-import os
 from collections.abc import Generator
-
-import torch
 
 from segtrain.batches import Batch, BatchDataset, batches, fresh_context
 from segtrain.data import Data
 from segtrain.interruption import Interruption
-from segtrain.ranks import Ranks
+from segtrain.ranks import default_workers
 from segtrain.remote.ahead import fetched_ahead
 from segtrain.train import Trainer
-
-MOST_WORKERS = 16
 
 
 def remaining_batches(
@@ -61,9 +56,3 @@ def shards_ahead(
         return data.order.shards_at(k * trainer.config.batch)
 
     return fetched_ahead(stream, data.train.shards, needed, trainer.step, show)
-
-
-def default_workers(device: torch.device, ranks: Ranks) -> int:
-    """One process per core to feed a GPU; none on a CPU, whose cores the net itself needs."""
-    cores = (os.cpu_count() or 1) // ranks.local_world
-    return min(MOST_WORKERS, max(1, cores)) if device.type != "cpu" else 0

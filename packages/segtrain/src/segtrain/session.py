@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from segtrain import __version__, learning
+from segtrain import __version__
 from segtrain.announcement import announce, view_of
 from segtrain.capacity import with_batch
 from segtrain.checkpoint import (
@@ -20,14 +20,14 @@ from segtrain.checkpoint import (
     plain_classes,
     source_commit,
 )
-from segtrain.config import NET, TrainConfig, changed, folder_of, inherited, known
+from segtrain.config import NET, TrainConfig, changed, folder_of, known
 from segtrain.data import Data, open_data
 from segtrain.devices import check_precision, choose_device, numbers, set_rng_state
 from segtrain.doctor.vigil import vigil_of
 from segtrain.errors import CheckpointError, InterruptedRunError, RunError
 from segtrain.event_files import check_installed
 from segtrain.interruption import Interruption
-from segtrain.learning import Learner, check_norm
+from segtrain.learning import check_norm, make_learner
 from segtrain.log_files import read_lines
 from segtrain.logs import RunLog, open_log
 from segtrain.meter import Meter
@@ -40,10 +40,9 @@ from segtrain.options.training import AUTO
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.ranks import Ranks, check_batch, joined
-from segtrain.recipes import configure
 from segtrain.remaining import remaining_batches
 from segtrain.runs import RunFolder
-from segtrain.starts import initial_predictor, make_predictor
+from segtrain.starts import initial_predictor, make_predictor, new_config
 from segtrain.summary import Outcome, print_outcome
 from segtrain.terminal import print_note
 from segtrain.throughput import Gauge, device_peak
@@ -52,25 +51,11 @@ from segtrain.training_display import TrainDisplay, training_display
 from segtrain.validation import floors
 
 
-def new_config(given: Mapping[str, Any]) -> tuple[TrainConfig, Checkpoint | None]:
-    """The configuration of a new run, and the checkpoint that `--init` names.
-
-    Raises:
-        UsageError: If options are out of range or cannot be meant together.
-        CheckpointError: If `--init` names none.
-    """
-    config = configure(given)
-    if config.init is None:
-        return config.resolved(), None
-    origin = load_checkpoint(find_checkpoint(config.init))
-    return inherited(config, given, origin.config).resolved(), origin
-
-
 def make_trainer(
     config: TrainConfig, data: Data, predictor: Predictor, display: TrainDisplay, ranks: Ranks
 ) -> Trainer:
     """A trainer at step 0; the net moves to its device here."""
-    learner = make_learner(config, predictor, data, ranks)
+    learner = make_learner(config, predictor, data.class_weights, ranks)
     return Trainer(
         config=config,
         folder=RunFolder(known(config.out)),
@@ -83,13 +68,6 @@ def make_trainer(
         order=data.order,
         gauge=gauge_of(config, predictor, ranks),
     )
-
-
-def make_learner(
-    config: TrainConfig, predictor: Predictor, data: Data, ranks: Ranks | None = None
-) -> Learner:
-    """What learns, by a configuration and its data; alone by default."""
-    return learning.make_learner(config, predictor, data.class_weights, ranks or Ranks())
 
 
 def gauge_of(config: TrainConfig, predictor: Predictor, ranks: Ranks) -> Gauge:

@@ -1,9 +1,12 @@
-"""The net that a run starts with: fresh, or with the weights of another."""
+"""What a run starts with: its configuration and its net, fresh or with the weights of another."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
-from segtrain.checkpoint import Checkpoint
-from segtrain.config import TrainConfig
+from segtrain.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from segtrain.config import TrainConfig, inherited
 from segtrain.devices import choose_device
 from segtrain.manifests import ClassInfo
 from segtrain.models import build
@@ -11,8 +14,23 @@ from segtrain.models.sources import choose_preprocessing, find_source
 from segtrain.models.weights import WeightsReport, transplant
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
+from segtrain.recipes import configure
 
 Classes = tuple[ClassInfo, ...]
+
+
+def new_config(given: Mapping[str, Any]) -> tuple[TrainConfig, Checkpoint | None]:
+    """The configuration of a new run, and the checkpoint that `--init` names.
+
+    Raises:
+        UsageError: If options are out of range or cannot be meant together.
+        CheckpointError: If `--init` names none.
+    """
+    config = configure(given)
+    if config.init is None:
+        return config.resolved(), None
+    origin = load_checkpoint(find_checkpoint(config.init))
+    return inherited(config, given, origin.config).resolved(), origin
 
 
 def make_predictor(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from segtrain import learning
 from segtrain.capacity import with_batch
 from segtrain.checkpoint import (
     Checkpoint,
@@ -23,11 +24,15 @@ from segtrain.models.weights import WeightsReport
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.ranks import Ranks
-from segtrain.session import make_learner, new_config
-from segtrain.starts import initial_predictor, make_predictor
+from segtrain.starts import initial_predictor, make_predictor, new_config
 from segtrain.terminal import print_note
 
 MakeLearner = Callable[[TrainConfig, Predictor, Data], Learner]
+
+
+def make_learner(config: TrainConfig, predictor: Predictor, data: Data) -> Learner:
+    """What learns, by a configuration and its data, in one process."""
+    return learning.make_learner(config, predictor, data.class_weights, Ranks())
 
 
 @dataclass

@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from segtrain.doctor.examination import Examination
-from segtrain.ranks import Ranks
-from segtrain.remaining import default_workers
+from segtrain.ranks import Ranks, default_workers
 from segtrain.sampler import Draw
 from segtrain.samples import decode
 
