@@ -53,6 +53,7 @@ def test_importing_everything_brings_no_data_tools() -> None:
         ["eval", "-h"],
         ["compare", "-h"],
         ["predict", "-h"],
+        ["demo", "-h"],
         ["replay", "-h"],
     ],
 )
@@ -96,6 +97,8 @@ def test_every_field_is_an_option_with_its_help() -> None:
         ("compare", ["--shards", "--split", "--json", "--pictures", "segtrain compare runs/a"]),
         ("predict", ["--out", "--max-side", "--device", "segtrain predict runs/fcn8s"]),
         ("predict", ["--tile", "--probabilities", "overlapping squares"]),
+        ("predict", ["--scales", "--flip"]),
+        ("demo", ["--host", "--port", "--no-browser", "--max-megapixels", "segtrain demo/fcn8s"]),
     ],
 )
 def test_other_commands_have_whole_help(command: str, words: list[str]) -> None:

@@ -14,18 +14,18 @@ from PIL import Image
 
 from segtrain.checkpoint import load_checkpoint
 from segtrain.errors import CheckpointError, PhotoError
+from segtrain.photos import load_photo
 from segtrain.predict import (
     Manner,
     enlarged_strips,
     find_photos,
-    load_photo,
     place_results,
     predict_photo,
     predict_photos,
     scored,
     spans,
 )
-from segtrain.predictor import Predictor, load_predictor
+from segtrain.predictor import Predictor, Views, load_predictor
 
 
 @pytest.fixture(scope="module")
@@ -251,11 +251,25 @@ def test_tiles_keep_each_pixel_once_and_with_its_surroundings(side: int, tile: i
         assert seen[1] == side or seen[1] - kept[1] >= tile // 8
 
 
+def test_several_views_decide_as_at_evaluation(predictor: Predictor) -> None:
+    """With scales and mirroring, ids and probabilities of a photo are those of the mean softmax."""
+    several = replace(predictor, views=Views((0.5, 1.0), flip=True))
+    photo = gradient(96, 64)
+    ids, probabilities = predict_photo(several, photo, Manner(probabilities=True))
+    expected = several.probabilities([photo])[0].numpy()
+    np.testing.assert_array_equal(ids, expected.argmax(0))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-3)
+    assert np.abs(probabilities - predictor.probabilities([photo])[0].numpy()).max() > 0.01
+    small, _ = predict_photo(several, gradient(960, 640), Manner(max_side=96))
+    assert small.shape == (640, 960)
+    assert (small[5::10, 5::10] == ids).mean() > 0.9
+
+
 def test_tiles_of_a_net_of_one_pixel_are_the_whole(predictor: Predictor) -> None:
     """A net that sees single pixels gives the same scores in tiles as at once."""
 
     class OnePixel:
-        classes = predictor.classes
+        classes, views = predictor.classes, predictor.views
 
         def logits(self, image: Image.Image) -> torch.Tensor:
             pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()

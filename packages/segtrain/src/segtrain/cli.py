@@ -8,11 +8,20 @@ from typing import Annotated
 
 import typer
 
-from segtrain import __version__, cli_index, recipes_command, terminal
-from segtrain.command_options import CONFIG_FILE, JsonOption, flowing, give_options, given_options
+from segtrain import __version__, cli_demo, cli_index, recipes_command, terminal
+from segtrain.command_options import (
+    CONFIG_FILE,
+    DeviceOption,
+    FlipOption,
+    JsonOption,
+    RunArgument,
+    ScalesOption,
+    flowing,
+    give_options,
+    given_options,
+)
 from segtrain.doctor.command import register_doctor
 from segtrain.errors import InterruptedRunError, SegtrainError
-from segtrain.options.training import Device
 from segtrain.remote.cache import Cache
 from segtrain.remote.settings import CACHE_SIZE
 
@@ -32,13 +41,6 @@ app = typer.Typer(
     help="Train FCNs for semantic segmentation from shards, those of segdata or of others.",
     epilog="Start with: [bold]segtrain run --shards shards/ --variant 8s[/]",
 )
-
-RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run's folder (its best.pt) or a checkpoint file.")
-]
-DeviceOption = Annotated[
-    Device, typer.Option(help="Where to compute; auto takes a GPU where there is one.")
-]
 
 
 def show_version(wanted: bool) -> None:
@@ -129,17 +131,6 @@ CacheSizeOption = Annotated[
 SplitOption = Annotated[str, typer.Option(help="train, val, or a named subset of either.")]
 register_doctor(app)
 
-ScalesOption = Annotated[
-    str,
-    typer.Option(
-        metavar="S,S,...",
-        help="Scales at which the net sees each image, such as 0.5,0.75,1,1.25; the mean of their "
-        "softmax, enlarged to the image's own size, decides.",
-    ),
-]
-FlipOption = Annotated[
-    bool, typer.Option("--flip", help="See each image mirrored, too; the mean softmax decides.")
-]
 BatchOption = Annotated[
     int,
     typer.Option(
@@ -333,6 +324,8 @@ def predict(
             "classes' names.",
         ),
     ] = False,
+    scales: ScalesOption = "1",
+    flip: FlipOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Predict photos: NAME.png (class ids as grey values) and NAME.overlay.jpg (for people).
@@ -341,10 +334,12 @@ def predict(
     gets an error, the others are still done, and the exit code is 1.
     """
     from segtrain.predict import Manner, predict_photos
+    from segtrain.predictor import Views
 
     failed = False
+    views = Views.parse(scales, flip=flip)
     manner = Manner(max_side, tile or 0, probabilities)
-    for line, error in predict_photos(run, photos, out, manner, device):
+    for line, error in predict_photos(run, photos, out, manner, device, views):
         if error:
             terminal.print_error(error)
         else:
@@ -354,6 +349,7 @@ def predict(
         raise typer.Exit(1)
 
 
+app.command(epilog=cli_demo.EPILOG)(cli_demo.demo)
 app.command(epilog=recipes_command.EPILOG)(recipes_command.recipes)
 
 

@@ -1,4 +1,4 @@
-"""The configuration's fields as options of a command line."""
+"""Options of a command line: the configuration's fields, and what several commands share."""
 
 import dataclasses
 import inspect
@@ -11,7 +11,25 @@ import typer
 
 from segtrain.config import TrainConfig
 from segtrain.options.fields import number_or_word
+from segtrain.options.training import Device
 
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder (its best.pt) or a checkpoint file.")
+]
+DeviceOption = Annotated[
+    Device, typer.Option(help="Where to compute; auto takes a GPU where there is one.")
+]
+ScalesOption = Annotated[
+    str,
+    typer.Option(
+        metavar="S,S,...",
+        help="Scales at which the net sees each image, such as 0.5,0.75,1,1.25; the mean of their "
+        "softmax, enlarged to the image's own size, decides.",
+    ),
+]
+FlipOption = Annotated[
+    bool, typer.Option("--flip", help="See each image mirrored, too; the mean softmax decides.")
+]
 JsonOption = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Also write everything here; - prints it instead."),

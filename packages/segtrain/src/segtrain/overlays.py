@@ -59,17 +59,20 @@ def edges(mask: Ids) -> NDArray[np.bool_]:
     return found
 
 
-def overlay(image: Image.Image, mask: Ids, classes: Sequence[ClassInfo]) -> Image.Image:
+def overlay(
+    image: Image.Image, mask: Ids, classes: Sequence[ClassInfo], opacity: float = OPACITY
+) -> Image.Image:
     """The image with its mask in colour: background clear, borders white so that they always show.
 
     Args:
         image: RGB of W x H pixels.
         mask: uint8 `(H, W)`.
         classes: The classes in the order of their ids.
+        opacity: Of the colours over the image, 0..1.
     """
     pixels = np.asarray(image.convert("RGB"))
     colors = palette(classes)[mask]  # (H, W, 3)
-    mixed = (pixels * (1 - OPACITY) + colors * OPACITY).round().astype(np.uint8)
+    mixed = (pixels * (1 - opacity) + colors * opacity).round().astype(np.uint8)
     shown = np.where((mask > 0)[..., None], mixed, pixels)
     if min(mask.shape) >= CELL // 4:  # on a smaller picture borders would hide what they bound
         shown[edges(mask)] = 255

@@ -2,7 +2,6 @@
 
 import glob
 import io
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from segtrain.checkpoint import find_checkpoint, load_checkpoint
@@ -20,10 +19,12 @@ from segtrain.errors import PhotoError
 from segtrain.files import Write, check_folder, make_folder, write_together
 from segtrain.manifests import ClassInfo
 from segtrain.overlays import photo_overlay, shares
-from segtrain.predictor import Predictor, load_predictor
+from segtrain.photos import load_photo
+from segtrain.predictor import Predictor, Views, load_predictor
 from segtrain.terminal import percent
 
 STRIP = 64  # rows of a large photo whose scores are enlarged at a time
+LEAST = 1e-30  # probability: the logarithm of 0 could not be enlarged
 NAMED = 4  # classes that the line about a photo names
 
 
@@ -73,58 +74,6 @@ class Predicted(NamedTuple):
 
     ids: NDArray[np.uint8]
     probabilities: NDArray[np.float16] | None
-
-
-def eight_bits(image: Image.Image) -> Image.Image:
-    """An image of 16 or 32 bits a pixel as 8-bit greyscale; others as they are.
-
-    16-bit greys are 0..65535; floats are taken as 0..1 where none is larger, else as 0..255.
-    """
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64)
-        values = values / 257 if values.max() > 255 or image.mode != "I" else values
-    elif image.mode == "F":
-        values = np.nan_to_num(np.asarray(image, np.float64))
-        values = values * 255 if values.max() <= 1 else values
-    else:
-        return image
-    return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any photo as upright RGB: EXIF orientation applied, transparent parts laid on white."""
-    upright = eight_bits(ImageOps.exif_transpose(image))
-    if upright.has_transparency_data:
-        clear = upright.convert("RGBA")
-        paper = Image.new("RGBA", clear.size, "white")
-        return Image.alpha_composite(paper, clear).convert("RGB")
-    return upright.convert("RGB")
-
-
-def load_photo(path: Path) -> Image.Image:
-    """Read a photo.
-
-    Raises:
-        PhotoError: If it is missing, no image, damaged, or of more pixels than Pillow takes for
-            safe (179 million).
-    """
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns from half its limit on, and of odd metadata: neither spoils the pixels
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                return to_rgb(image)
-    except FileNotFoundError as error:
-        raise PhotoError(f"{path}: there is no such file") from error
-    except IsADirectoryError as error:
-        raise PhotoError(f"{path}: is a folder; name the photos in it") from error
-    except Image.DecompressionBombError as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise PhotoError(f"{path}: has more than {limit:,} pixels; reduce it first") from error
-    except UnidentifiedImageError as error:
-        raise PhotoError(f"{path}: is no image that Pillow can read") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise PhotoError(f"{path}: cannot be decoded: {error}") from error
 
 
 def taps(start: int, stop: int, n_src: int, n_dst: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -186,6 +135,16 @@ def spans(side: int, tile: int) -> list[Span]:
     return found
 
 
+def seen(predictor: Predictor, image: Image.Image) -> Tensor:
+    """Scores of an image in all the predictor's views, float32 `(C, H, W)`.
+
+    Those of several are logarithms of their mean softmax, of which softmax makes it again.
+    """
+    if predictor.views.single:
+        return predictor.logits(image)
+    return predictor.probabilities([image])[0].clamp(min=LEAST).log()
+
+
 def tiled(predictor: Predictor, photo: Image.Image, tile: int) -> Iterator[Part]:
     """Scores of a photo at its own size, seen square by square.
 
@@ -197,7 +156,7 @@ def tiled(predictor: Predictor, photo: Image.Image, tile: int) -> Iterator[Part]
     for down in spans(photo.height, tile):
         for across in spans(photo.width, tile):
             box = (across.seen[0], down.seen[0], across.seen[1], down.seen[1])
-            scores = predictor.logits(photo.crop(box))  # (C, tile, tile)
+            scores = seen(predictor, photo.crop(box))  # (C, tile, tile)
             rows = slice(down.kept[0] - down.seen[0], down.kept[1] - down.seen[0])
             columns = slice(across.kept[0] - across.seen[0], across.kept[1] - across.seen[0])
             yield Part(down.kept[0], across.kept[0], scores[:, rows, columns])
@@ -209,12 +168,12 @@ def scored(predictor: Predictor, photo: Image.Image, manner: Manner) -> Iterator
     if manner.tile:
         yield from tiled(predictor, photo, manner.tile)
     elif longest <= manner.max_side:
-        yield Part(0, 0, predictor.logits(photo))
+        yield Part(0, 0, seen(predictor, photo))
     else:
         sides = (max(1, round(side * manner.max_side / longest)) for side in photo.size)
         width, height = sides
         small = photo.resize((width, height), Image.Resampling.BILINEAR)
-        yield from enlarged_strips(predictor.logits(small), photo.height, photo.width)
+        yield from enlarged_strips(seen(predictor, small), photo.height, photo.width)
 
 
 def predict_photo(predictor: Predictor, photo: Image.Image, manner: Manner) -> Predicted:
@@ -334,7 +293,12 @@ def predict_one(predictor: Predictor, target: Target, manner: Manner) -> str:
 
 
 def predict_photos(
-    run: Path, photos: Sequence[Path], out: Path, manner: Manner, device: str
+    run: Path,
+    photos: Sequence[Path],
+    out: Path,
+    manner: Manner,
+    device: str,
+    views: Views | None = None,
 ) -> Iterator[Told]:
     """Predict photos one after the other; one that cannot be read does not stop the others.
 
@@ -344,6 +308,7 @@ def predict_photos(
         out: Folder for the results; made if need be.
         manner: How they are predicted.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        views: In which forms the net sees each; as it is by default.
 
     Yields:
         A line or an error for each photo, in order.
@@ -355,7 +320,7 @@ def predict_photos(
     """
     path = find_checkpoint(run)
     check_folder(out, "--out")
-    predictor = load_predictor(load_checkpoint(path), path, device)
+    predictor = load_predictor(load_checkpoint(path), path, device, views)
     targets = place_results(find_photos(photos), out)
     make_folder(out, "--out")
     for target in targets:
