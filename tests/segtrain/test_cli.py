@@ -98,7 +98,7 @@ def test_every_field_is_an_option_with_its_help() -> None:
         ("predict", ["--out", "--max-side", "--device", "segtrain predict runs/fcn8s"]),
         ("predict", ["--tile", "--probabilities", "overlapping squares"]),
         ("predict", ["--scales", "--flip"]),
-        ("demo", ["--host", "--port", "--no-browser", "--max-megapixels", "segtrain demo/fcn8s"]),
+        ("demo", ["--host", "--port", "--no-browser", "segtrain demo runs/fcn8s"]),
     ],
 )
 def test_other_commands_have_whole_help(command: str, words: list[str]) -> None:
