@@ -24,6 +24,7 @@ from segtrain.doctor.command import register_doctor
 from segtrain.errors import InterruptedRunError, SegtrainError
 from segtrain.remote.cache import Cache
 from segtrain.remote.settings import CACHE_SIZE
+from segtrain.report import command as report_command
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
@@ -350,6 +351,7 @@ def predict(
 
 
 app.command(epilog=cli_demo.EPILOG)(cli_demo.demo)
+app.command(epilog=report_command.EPILOG)(report_command.report)
 app.command(epilog=recipes_command.EPILOG)(recipes_command.recipes)
 
 

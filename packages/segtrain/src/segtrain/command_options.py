@@ -63,6 +63,8 @@ def config_parameters() -> list[inspect.Parameter]:
         default: object = field.default
         if isinstance(default, tuple):  # typer takes a tuple for a fixed number of values
             hint, default = list[str], list(default)
+        elif hint == tuple[str, ...] | None:
+            hint = list[str] | None
         words = field.metadata["words"]
         information = typer.Option(
             help=field.metadata["help"],

@@ -40,6 +40,7 @@ RESUMABLE = (
     "val_every",
     "val_images",
     "pictures",
+    "watch",
     "csv",
     "tensorboard",
     "live",
@@ -70,6 +71,8 @@ class TrainConfig(
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shards", plain_places(self.shards))
+        if self.watch is not None:
+            object.__setattr__(self, "watch", plain_places(self.watch))
         for known_field in dataclasses.fields(self):
             check_bounds(known_field, getattr(self, known_field.name))
         parse_size(self.cache_size)
@@ -153,6 +156,11 @@ class TrainConfig(
             raise UsageError(
                 "--compile with --fit native would compile the net anew for each size of image; "
                 "use --no-compile"
+            )
+        if self.watch and not self.val_every:
+            raise UsageError(
+                "--watch predicts photos at each validation, and --val-every 0 has none; leave out "
+                "one of them"
             )
         self.check_parts()
 

@@ -24,7 +24,7 @@ from segtrain.checkpoint import (
 )
 from segtrain.errors import RunError
 from segtrain.files import write_beside
-from segtrain.intervals import Interval, mean_iou_interval
+from segtrain.intervals import Interval, iou_intervals, mean_iou_interval
 from segtrain.manifests import ClassInfo
 from segtrain.matrix_picture import matrix_picture
 from segtrain.metrics import ImageCounts, Scores, all_background, confusion, margins, scores
@@ -105,6 +105,11 @@ class SetResult:
         """Of the mean IoU, over the choice of images; None where they are too few for one."""
         return mean_iou_interval(self.counted.images)
 
+    @cached_property
+    def class_intervals(self) -> list[Interval | None]:
+        """The same of each class's IoU; None for classes that too few images show."""
+        return iou_intervals(self.counted.images)
+
     @property
     def scores(self) -> Scores:
         """The metrics."""
@@ -118,7 +123,10 @@ class SetResult:
     def plain(self) -> dict[str, Any]:
         """The result as plain types, for JSON; rates are 0..1."""
         found, floor = self.scores, self.floor
-        by_class = zip(self.classes, found.iou, found.accuracy, found.target_pixels, strict=True)
+        by_class = zip(
+            self.classes, found.iou, self.class_intervals, found.accuracy, found.target_pixels,
+            strict=True,
+        )  # fmt: skip
         return {
             "dataset": self.dataset,
             "split": self.split,
@@ -132,8 +140,15 @@ class SetResult:
             "classes_left_out": found.left_out,
             "all_background": rates(floor),
             "classes": [
-                {"id": i, "name": c.name, "iou": iou, "accuracy": acc, "target_pixels": pixels}
-                for i, (c, iou, acc, pixels) in enumerate(by_class)
+                {
+                    "id": i,
+                    "name": c.name,
+                    "iou": iou,
+                    "iou_interval": ends.plain() if ends else None,
+                    "accuracy": acc,
+                    "target_pixels": pixels,
+                }
+                for i, (c, iou, ends, acc, pixels) in enumerate(by_class)
             ],
             "confusion": self.confmat.tolist(),
         }

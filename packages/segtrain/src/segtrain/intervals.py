@@ -159,6 +159,25 @@ def mean_iou_interval(images: ImageCounts) -> Interval | None:
     return found[0] if found else None
 
 
+def iou_intervals(images: ImageCounts) -> list[Interval | None]:
+    """The interval of each class's IoU; None for classes that fewer than 25 images show.
+
+    Args:
+        images: Counts of the images.
+    """
+    size = images.true.shape[1]
+    known = np.flatnonzero((images.targets > 0).sum(0) >= FEWEST)  # in every resample, in effect
+    counts = np.hstack([images.true[:, known], images.union[:, known]]).astype(np.float64)
+
+    def statistic(sums: Floats) -> Floats:
+        true, union = np.split(sums, 2, axis=-1)
+        return np.nan_to_num(ious(true, union))
+
+    found = intervals_of(counts, statistic, 0, 1) or []
+    by_class = dict(zip(known.tolist(), found, strict=True)) if len(known) else {}
+    return [by_class.get(c) for c in range(size)]
+
+
 def paired(first: ImageCounts, second: ImageCounts) -> Floats:
     """What two nets' differences are made of: float64 `(n, 4C)`, true and union of each net.
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segtrain.errors import RunError
 from segtrain.event_files import NET, EventLog
-from segtrain.files import write_beside
+from segtrain.files import Write, write_beside
 from segtrain.log_files import (
     CsvTable,
     GrowingFile,
@@ -62,15 +62,19 @@ class RunLog:
 
     def picture(self, step: int, name: str, picture: Image.Image, path: Path) -> None:
         """Keep the picture of a validation as a file, and among TensorBoard's."""
-
-        def save() -> None:
-            path.parent.mkdir(exist_ok=True)
-            write_beside(path, lambda part: picture.save(part, format="PNG"))
-
-        self.attempt(str(path.parent), save)
+        self.file(path, lambda part: picture.save(part, format="PNG"))
         if self.events:
             events = self.events
             self.attempt(str(events.path), lambda: events.picture(step, name, picture))
+
+    def file(self, path: Path, write: Write) -> None:
+        """Keep a file of a validation, in a folder that is made if need be."""
+
+        def save() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_beside(path, write)
+
+        self.attempt(str(path.parent), save)
 
     def attempt(self, what: str, write: Callable[[], None]) -> None:
         """Write something that the run can go on without; say so when that fails, and when it ends.

@@ -1,4 +1,4 @@
-"""The folder of a run: config.json, log.jsonl, last.pt, best.pt and pictures/."""
+"""The folder of a run: config.json, log.jsonl, last.pt, best.pt, pictures/ and what else it has."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from segtrain.config import TrainConfig
 from segtrain.errors import RunError, UsageError
 from segtrain.files import check_folder, make_folder, write_beside
 from segtrain.options.stages import STAGES_FILE, VARIANTS
+from segtrain.watching import WatchFolder
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,20 @@ class RunFolder:
         """The picture of a validation."""
         return self.path / "pictures" / f"{step:06d}-{dataset}.png"
 
+    def counts(self, step: int | None, dataset: str) -> Path:
+        """What a validation counted; None is that of all images at the end."""
+        name = f"{step:06d}" if step is not None else "final"
+        return self.path / "validations" / f"{name}-{dataset}.npz"
+
+    @property
+    def watch(self) -> WatchFolder:
+        """The photos that the run watches."""
+        return WatchFolder(self.path / "watch")
+
     def clean(self) -> None:
         """Remove what a killed process left half-written."""
-        for folder in (self.path, self.path / "pictures"):
-            for part in folder.glob(".*.part"):
+        for pattern in (".*.part", "*/.*.part", "watch/*/.*.part"):
+            for part in self.path.glob(pattern):
                 part.unlink(missing_ok=True)
 
 

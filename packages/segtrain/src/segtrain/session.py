@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -39,9 +39,12 @@ from segtrain.options.fields import flag
 from segtrain.options.training import AUTO
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
+from segtrain.provenance import data_facts, session_facts
 from segtrain.ranks import Ranks, check_batch, joined
 from segtrain.remaining import remaining_batches
 from segtrain.runs import RunFolder
+from segtrain.session_record import FILE as SESSIONS
+from segtrain.session_record import SessionRecord, recorded
 from segtrain.starts import initial_predictor, make_predictor, new_config
 from segtrain.summary import Outcome, print_outcome
 from segtrain.terminal import print_note
@@ -49,6 +52,7 @@ from segtrain.throughput import Gauge, device_peak
 from segtrain.train import Trainer
 from segtrain.training_display import TrainDisplay, training_display
 from segtrain.validation import floors
+from segtrain.watching import Watched, read_photos, resume_watching
 
 
 def make_trainer(
@@ -108,6 +112,7 @@ def start(given: Mapping[str, Any]) -> Outcome:
             if ranks.main:
                 folder.refuse_existing()
             check_possible(config, ranks)
+            watched = read_photos(config.watch or ()) if ranks.main else []
             data = open_data(config)
         config = with_batch(config, len(data.shards.classes), ranks, print_note)
         predictor, report = ranks.in_turn(
@@ -115,12 +120,28 @@ def start(given: Mapping[str, Any]) -> Outcome:
         )
         with ranks.together():
             if ranks.main:
-                facts = {"weights": report.plain() if report else None, "ranks": ranks.world}
+                facts = {
+                    "weights": report.plain() if report else None,
+                    "ranks": ranks.world,
+                    "data": data_facts(data),
+                }
                 folder.create(config, identity(predictor, data) | facts)
+                keep_watched(folder, watched)
         with shown(config, data, ranks) as display:
             trainer = make_trainer(config, data, predictor, display, ranks)
+            trainer.watched = watched
             announce(trainer, data, report)
             return go(trainer, data)
+
+
+def keep_watched(folder: RunFolder, watched: list[Watched]) -> None:
+    """Keep the photos that a run watches, and the list of them where it changed.
+
+    Raises:
+        RunError: If that cannot be written.
+    """
+    if watched or folder.watch.listed():
+        folder.watch.keep(watched)
 
 
 def shown(config: TrainConfig, data: Data, ranks: Ranks) -> AbstractContextManager[TrainDisplay]:
@@ -158,6 +179,7 @@ def resume(given: Mapping[str, Any]) -> Outcome:
         with ranks.together():
             config = replace(changed(folder.config(), given), out=folder.path)
             check_possible(config, ranks)
+            watched = again_watched(folder, config, given) if ranks.main else []
             saved = folder.checkpoint()
             data = open_data(config, saved)
             if saved is not None:
@@ -166,8 +188,10 @@ def resume(given: Mapping[str, Any]) -> Outcome:
         predictor, report = ranks.in_turn(lambda: resumed_predictor(config, saved, data, folder))
         if ranks.main:
             folder.clean()
+            keep_watched(folder, watched)
         with shown(config, data, ranks) as display:
             trainer = make_trainer(config, data, predictor, display, ranks)
+            trainer.watched = watched
             if saved is not None:
                 restore(trainer, saved)
             if saved is not None and trainer.step == config.steps and not trainer.due:
@@ -180,6 +204,19 @@ def resume(given: Mapping[str, Any]) -> Outcome:
             display.line(resuming(folder, saved))
             announce(trainer, data, report)
             return go(trainer, data)
+
+
+def again_watched(
+    folder: RunFolder, config: TrainConfig, given: Mapping[str, Any]
+) -> list[Watched]:
+    """The photos that a resumed run watches.
+
+    Raises:
+        PhotoError: If one that is new to the run cannot be read.
+        RunError: If the list of those that it keeps is damaged.
+    """
+    now = config.watch if "watch" in given else None
+    return resume_watching(folder.watch, now, folder.config().watch, print_note)
 
 
 def resumed_predictor(
@@ -277,6 +314,7 @@ def go(trainer: Trainer, data: Data) -> Outcome:
             trainer.log = log_of(trainer, data)
     try:
         with (
+            kept_record(trainer),
             Interruption(relayed=relayed) as stop,
             closing(remaining_batches(trainer, data, stop)) as stream,
         ):
@@ -290,6 +328,22 @@ def go(trainer: Trainer, data: Data) -> Outcome:
     if unwritten := trainer.unwritten():
         raise RunError(f"{unwritten}; the net is trained and saved: {trainer.folder.last}")
     return outcome_of(trainer)
+
+
+def kept_record(trainer: Trainer) -> AbstractContextManager[None]:
+    """The session in the run's record, which rank 0 keeps; what the vigil tells goes there, too."""
+    if not trainer.ranks.main:
+        return nullcontext()
+    record = SessionRecord(trainer.folder.path / SESSIONS, trainer.log)
+    if trainer.vigil is not None:
+        told = trainer.vigil.tell
+
+        def tell(words: str) -> None:
+            told(words)
+            record.add("note", trainer.step, words=words)
+
+        trainer.vigil.tell = tell
+    return recorded(record, trainer, session_facts(trainer))
 
 
 def log_of(trainer: Trainer, data: Data) -> RunLog:

@@ -97,6 +97,8 @@ class Stages:
         if not first:
             before = self.variants[self.variants.index(variant) - 1]
             chosen["init"] = self.folder(before).last
+            if copies := self.folder(before).watch.copies():
+                chosen["watch"] = copies  # the same photos, wherever their files are by then
         return chosen | {"variant": variant, "out": self.folder(variant).path}
 
     def begun(self) -> list[str]:

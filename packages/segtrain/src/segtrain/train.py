@@ -12,6 +12,7 @@ from segtrain.batches import Batch
 from segtrain.breakdowns import explained
 from segtrain.checkpoint import Checkpoint, save_checkpoint
 from segtrain.config import TrainConfig, known
+from segtrain.counts_files import as_file
 from segtrain.devices import rng_state
 from segtrain.diagnosis import Taken
 from segtrain.doctor.vigil import Vigil
@@ -33,6 +34,7 @@ from segtrain.schedules import learning_rate
 from segtrain.throughput import Gauge
 from segtrain.training_display import TrainDisplay
 from segtrain.validation import Company, Validated, ValidationSet, summary, validate
+from segtrain.watching import Watched, colored, predictions
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Trainer:
         meter: Sums since the last line of the log.
         guard: Looks out for numbers that are NaN or infinite.
         log: Its log; rank 0 alone has it.
+        watched: Photos without truth that each validation predicts; rank 0 alone has them.
         worked: Seconds of work before this session.
         began: When this session began, by `time.perf_counter`.
     """
@@ -78,6 +81,7 @@ class Trainer:
     meter: Meter = field(default_factory=Meter)
     guard: Guard = field(init=False)
     log: RunLog = field(init=False)
+    watched: list[Watched] = field(default_factory=list)
     worked: float = 0.0
     began: float = field(default_factory=time.perf_counter)
 
@@ -279,8 +283,11 @@ class Trainer:
             validate(self.learner.judged, chosen, pictures, show, company, full=last)
             for chosen in self.val_sets
         ]
-        for validated in found if self.ranks.main else []:
-            self.draw(validated)
+        if self.ranks.main:
+            for validated in found:
+                self.draw(validated)
+                self.keep_counts(validated)
+            self.look_at_photos()
         self.keep_best(found[0].result)
         line: dict[str, Any] = {
             "val_iou": found[0].result.scores.mean_iou,
@@ -298,6 +305,21 @@ class Trainer:
             title = f"{name} val, step {self.step:,}"
             sheet = comparison(validated.judged, self.predictor.classes, title)
             self.log.picture(self.step, name, sheet, self.folder.picture(self.step, name))
+
+    def keep_counts(self, validated: Validated) -> None:
+        """Keep what was counted, from which `segtrain report` takes classes and comparisons."""
+        for step, result in ((self.step, validated.result), (None, validated.full)):
+            if result is not None:
+                path = self.folder.counts(step, result.dataset)
+                self.log.file(path, as_file(result, self.step))
+
+    def look_at_photos(self) -> None:
+        """Predict the photos that are watched, by the net as it is judged."""
+        found = predictions(self.learner.judged, self.watched)
+        for one, ids in zip(self.watched, found, strict=True):
+            picture = colored(ids, self.predictor.classes)
+            path = self.folder.watch.prediction(one.name, self.step)
+            self.log.picture(self.step, f"watch/{one.name}", picture, path)
 
     def keep_best(self, result: SetResult) -> None:
         """Write best.pt if this result on the primary data set is the best so far."""

@@ -59,6 +59,15 @@ class OutputOptions:
             min=0,
         ),
     )
+    watch: tuple[str, ...] | None = field(
+        default=None,
+        metadata=about(
+            "Output",
+            "A photo of your own, without truth, that is predicted at each validation, for "
+            "`segtrain report` to show; may be given several times, also folders and patterns. "
+            "The run keeps a copy.",
+        ),
+    )
     csv: bool = field(
         default=False,
         metadata=about("Output", "Also write log.csv: a line of log.jsonl per row."),
