@@ -177,3 +177,23 @@ def test_what_its_weights_mean_goes_with_a_net() -> None:
     assert inherited(given, {"skip_scales": "0.1,0.2"}, coarse).pool_scales == (0.1, 0.2)
     old = {k: v for k, v in origin.items() if k not in (*options, "skip_scales")}
     assert inherited(config, {}, old).trunk == "vgg16"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"buffer": 7},
+        {"crop": 64, "fit": "native", "batch": 1},
+        {"power": 2.0, "schedule": "cosine"},
+        {"keep": 5, "keep_every": 0},
+        {"skip_init": "he", "variant": "32s"},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_an_option_that_would_do_nothing_is_refused(given: dict[str, Any]) -> None:
+    """The error names the option and why; where it does something it is taken."""
+    name = next(iter(given))
+    with pytest.raises(UsageError, match=rf"{flag(name)} .* does nothing: .*; leave it out"):
+        TrainConfig(**given)
+    useful = {"reader": "webdataset"} if name == "buffer" else {}
+    assert getattr(TrainConfig(**{name: given[name]}, **useful), name) == given[name]

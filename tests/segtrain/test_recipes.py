@@ -87,6 +87,9 @@ BESIDE: dict[str, dict[str, Any]] = {  # what must be given beside it
     "width": {"weights": "none"},
     "loss_reduction": {"lr": 1e-6},
     "optimizer": {"lr": 1e-6},
+    "crop": {"fit": "crop"},
+    "buffer": {"reader": "webdataset"},
+    "power": {"schedule": "poly"},
     "scale_min": {"fit": "crop", "scale_max": 1.3},
     "scale_max": {"fit": "crop", "scale_min": 0.7},
 }

@@ -11,6 +11,7 @@ from segtrain.errors import UsageError
 from segtrain.mixture import parse_mix
 from segtrain.options.data import DataOptions
 from segtrain.options.fields import check_bounds, flag
+from segtrain.options.idle import check_idle
 from segtrain.options.kinds import is_of, kinds
 from segtrain.options.model import ModelOptions, Norm
 from segtrain.options.output import OutputOptions
@@ -84,6 +85,7 @@ class TrainConfig(
         self.check_stages()
         self.check_running()
         self.check_training()
+        check_idle(self, {f.name: f.default for f in dataclasses.fields(self)})
 
     @property
     def scales(self) -> tuple[float, float]:
