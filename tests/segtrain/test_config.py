@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from segtrain.config import RESUMABLE, TrainConfig, changed, field_values, folder_of, inherited
+from segtrain import recipes
+from segtrain.config import RESUMABLE, TrainConfig, changed, field_values, inherited
 from segtrain.errors import UsageError
+from segtrain.options.families import FAMILIES
 from segtrain.options.fields import flag
+from segtrain.recipes import Recipe, Setting, configure, folder_of
 
 
 def test_a_config_survives_json() -> None:
@@ -119,6 +122,68 @@ def test_a_resumed_run_is_found_by_options_that_its_defaults_would_not_suit(
     assert folder_of({"variant": "16s", "staged": True}) == Path("runs/fcn16s-staged")
     with pytest.raises(UsageError, match="--accumulate 64 is above --batch 16"):
         TrainConfig(accumulate=64)
+
+
+def test_the_default_folder_is_named_alike_on_start_and_on_resume(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A model that is given, or that a recipe chooses, names the same folder in both."""
+    chosen = Recipe("journal", "", "", (Setting("model", "fc_densenet67", "chosen here"),))
+    monkeypatch.setitem(recipes.RECIPES, "journal", chosen)
+    for given in (
+        {}, {"model": "fc_densenet103"}, {"recipe": "journal"}, {"variant": "16s"},
+        {"recipe": "journal", "model": "fcn", "variant": "32s"}, {"staged": True},
+        {"recipe": "journal", "model": "fc_densenet56"},
+    ):  # fmt: skip
+        assert folder_of(given) == configure(given).resolved().out
+    assert folder_of({"recipe": "journal"}) == Path("runs/fc_densenet67")
+
+
+OTHERS = {
+    "variant": "16s", "trunk": "vgg11", "head": "1x1", "upsampling": "learned",
+    "activation": "elu", "score_activation": "relu", "skip_scales": "0.1,0.1",
+    "conv_init": "zero", "hidden_bias": 1.0, "score_init": "he", "skip_init": "he", "staged": True,
+}  # fmt: skip
+
+
+def test_options_of_one_model_are_refused_with_another() -> None:
+    """Each option that only FCN takes is refused with FC-DenseNet, by name and with the way on."""
+    assert set(OTHERS) == FAMILIES["fcn"].own
+    for name, value in OTHERS.items():
+        with pytest.raises(UsageError, match=rf"{flag(name)} means nothing.*use --model fcn"):
+            TrainConfig(model="fc_densenet56", **{name: value})
+    with pytest.raises(UsageError, match="--norm none: FC-DenseNet67 needs one; use --norm batch"):
+        TrainConfig(model="fc_densenet67", norm="none")
+    with pytest.raises(UsageError, match="--freeze trunk: FC-DenseNet67 has no such part"):
+        TrainConfig(model="fc_densenet67", freeze="trunk", weights="x.pt")
+    with pytest.raises(UsageError, match="--weights imagenet: there are none for FC-DenseNet67"):
+        TrainConfig(model="fc_densenet67", weights="imagenet")
+
+
+def test_a_model_has_its_own_defaults() -> None:
+    """FC-DenseNet has batch norm, native images too, and dropout 0.2; FCN what it had."""
+    for options in ({}, {"fit": "native", "batch": 1}, {"weights": "x.pt"}):
+        found = TrainConfig(model="fc_densenet103", **options).resolved()
+        assert (found.norm, found.dropout, found.out) == ("batch", 0.2, Path("runs/fc_densenet103"))
+        assert (found.title, found.words) == ("FC-DenseNet103", "FC-DenseNet103")
+    assert TrainConfig().resolved().dropout == 0.5
+    assert (TrainConfig().title, TrainConfig().words) == ("FCN-8s", "FCN-8s on vgg16")
+
+
+def test_an_older_run_is_of_an_fcn() -> None:
+    """Options without a model, of runs from before there were several, are those of an FCN."""
+    plain = TrainConfig().plain()
+    del plain["model"]
+    assert TrainConfig.from_plain(plain).model == "fcn"
+
+
+def test_a_run_starts_from_its_own_model_only() -> None:
+    """--init from another model is refused with the word that names it."""
+    theirs = TrainConfig(model="fc_densenet56").plain()
+    with pytest.raises(UsageError, match="is FC-DenseNet56, not FCN-8s; add --model fc_densenet56"):
+        inherited(TrainConfig(init=Path("x")), {}, theirs)
+    ours = TrainConfig(model="fc_densenet56", init=Path("x"))
+    assert inherited(ours, {}, theirs).model == "fc_densenet56"
 
 
 def test_some_fields_are_read_without_the_others() -> None:

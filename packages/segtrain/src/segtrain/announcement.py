@@ -50,7 +50,7 @@ def announce(trainer: Trainer, data: Data, report: WeightsReport | None) -> None
     for line in data.lines():
         show(line)
     show(
-        f"net: {config.title} on {config.trunk}, width {config.width:g}, norm {config.norm}, "
+        f"net: {config.words}, width {config.width:g}, norm {config.norm}, "
         f"{weight_words(trainer.predictor.model)}; "
         f"{describe(trainer.predictor.device, config.precision)}"
     )

@@ -252,7 +252,7 @@ def load_state(model: nn.Module, state: dict[str, torch.Tensor], where: Path) ->
         if shapes[0] != shapes[1]:
             raise CheckpointError(
                 f"{where}: is of another net: {name} is {shapes[0]} there, {shapes[1]} in this "
-                "net; check --variant, --head, --norm, --width and the classes"
+                "net; check --model, --variant, --head, --norm, --width and the classes"
             )
     model.load_state_dict(state)
 

@@ -10,10 +10,11 @@ from typing import Any, Self, TypeVar
 from segtrain.errors import UsageError
 from segtrain.mixture import parse_mix
 from segtrain.options.data import DataOptions
+from segtrain.options.families import FAMILIES, Norm
 from segtrain.options.fields import check_bounds, flag
 from segtrain.options.idle import check_idle
 from segtrain.options.kinds import is_of, kinds
-from segtrain.options.model import ModelOptions, Norm
+from segtrain.options.model import ModelOptions
 from segtrain.options.output import OutputOptions
 from segtrain.options.running import RunningOptions
 from segtrain.options.stages import StageOptions
@@ -48,7 +49,7 @@ RESUMABLE = (
 )
 # what a run started from another one takes over from it, unless it is given
 ARCHITECTURE = (
-    "trunk", "head", "upsampling", "norm", "activation", "score_activation", "skip_scales",
+    "model", "trunk", "head", "upsampling", "norm", "activation", "score_activation", "skip_scales",
     "width", "dropout",
 )  # fmt: skip
 # of these, what may differ from it all the same
@@ -79,6 +80,7 @@ class TrainConfig(
         parse_size(self.cache_size)
         if self.mix is not None:
             parse_mix(self.mix)
+        self.check_family()
         self.check_data()
         self.check_reader()
         self.check_model()
@@ -188,6 +190,30 @@ class TrainConfig(
                 f"a --batch of {2 * self.accumulate} or more{cut}, or --norm group"
             )
 
+    def check_family(self) -> None:
+        """Refuse options that mean nothing to the model.
+
+        Raises:
+            UsageError: With the options and the way on.
+        """
+        title, norms = self.family.title, " or ".join(self.family.norms)
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        ways = {
+            "norm": f"{title} needs one; use --norm {norms}",
+            "freeze": f"{title} has no such part; leave it out",
+            "weights": f"there are none for {title}; use --weights none, or a checkpoint's file",
+        }
+        for name, default in defaults.items():
+            value = getattr(self, name)
+            if value == default or self.family.takes(name, value):
+                continue
+            if name in ways:
+                raise UsageError(f"{flag(name)} {value}: {ways[name]}")
+            raise UsageError(
+                f"{flag(name)} means nothing to --model {self.model}; leave it out, or use "
+                f"{' or '.join(takers(name))}"
+            )
+
     def check_model(self) -> None:
         """Refuse options of the model that cannot be meant together.
 
@@ -204,7 +230,7 @@ class TrainConfig(
                 f"--skip-scales {self.skip_scales} with --variant 32s scales nothing: 32s has no "
                 "skips; leave it out, or use 16s or 8s"
             )
-        if self.norm == "batch" and self.fit == "native":
+        if self.norm == "batch" and self.fit == "native" and not self.family.native_batch_norm:
             raise UsageError(
                 "--norm batch with --fit native would take its statistics from a single image; "
                 "use --norm group or none"
@@ -244,17 +270,19 @@ class TrainConfig(
     def resolved(self) -> Self:
         """The same with every None that depends on other options filled in."""
         alone: Norm = "group" if self.fit == "native" else "batch"  # from scratch
-        norm = self.norm or (alone if self.weights == "none" else "none")
+        alike: Norm = alone if self.weights == "none" else "none"
+        norm = self.norm or self.family.norm or alike
+        kind = f"fcn{self.variant}" if self.model == "fcn" else self.model
         fast = self.optimizer == "sgd" and norm != "none"
         return dataclasses.replace(
             self,
             norm=norm,
             scale_min=self.scales[0],
             scale_max=self.scales[1],
-            dropout=0.5 if self.dropout is None else self.dropout,
+            dropout=self.family.dropout if self.dropout is None else self.dropout,
             lr=self.lr or (0.05 if fast else 0.001),
             warmup=min(1000, self.steps // 20) if self.warmup is None else self.warmup,
-            out=self.out or Path("runs") / f"fcn{self.variant}{'-staged' * self.staged}",
+            out=self.out or Path("runs") / f"{kind}{'-staged' * self.staged}",
         )
 
     def plain(self) -> dict[str, Any]:
@@ -311,15 +339,9 @@ def known(value: T | None) -> T:
     return value
 
 
-def folder_of(given: Mapping[str, Any]) -> Path:
-    """The folder of the run that options name, by `out` or by default.
-
-    Args:
-        given: Options that were given, by field; on resume they need not fit the defaults of the
-            others.
-    """
-    naming = {name: given[name] for name in ("out", "variant", "staged") if name in given}
-    return known(TrainConfig(**naming).resolved().out)
+def takers(name: str) -> list[str]:
+    """The models that take an option that not all take, as `--model fcn`."""
+    return [f"--model {model}" for model, family in FAMILIES.items() if name in family.own]
 
 
 def changed(old: TrainConfig, given: Mapping[str, Any]) -> TrainConfig:
@@ -365,6 +387,11 @@ def inherited(
         UsageError: If an option was given that differs from that net's.
     """
     net = TrainConfig.from_plain(origin)
+    if net.model != config.model:
+        raise UsageError(
+            f"the net of {config.init} is {net.title}, not {config.title}; add --model "
+            f"{net.model}, or leave out --init"
+        )
     theirs = {name: getattr(net, name) for name in ARCHITECTURE}
     if net.variant == "32s":
         del theirs["skip_scales"], theirs["upsampling"]  # of skips, which it has not

@@ -6,14 +6,18 @@ of a TOML file wins over it. Without `--recipe` it is `modern`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from segtrain.config import RESUMABLE, TrainConfig
+from segtrain.config import RESUMABLE, TrainConfig, known
+from segtrain.options.families import FAMILIES
 from segtrain.options.training import RecipeName
 
 DEFAULT: RecipeName = "modern"
 # the rate of a recipe suits its own choice of these only
 RATE_SUITS = ("optimizer", "loss_reduction")
+# what the default folder of a run is named by
+NAMING = ("out", "model", "variant", "staged")
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Recipe:
 
         Left out are options that lose their meaning by what is given: a learning rate under
         another optimiser or reduction or without its norm, scales of a cut that has none, weights
-        where `--init` names a net, and what concerns skips in a net of 32s, which has none.
+        where `--init` names a net, what concerns skips in a net of 32s, which has none, and what
+        another model does not take.
         """
         own = {setting.name: setting for setting in self.settings}
         variant = given.get("variant", own["variant"].value if "variant" in own else "8s")
@@ -71,6 +76,8 @@ class Recipe:
             lost.add("weights")
         if variant == "32s":
             lost |= {"upsampling", "skip_scales"}
+        family = FAMILIES[given.get("model", own["model"].value if "model" in own else "fcn")]
+        lost |= {name for name, setting in own.items() if not family.takes(name, setting.value)}
         return {name: setting for name, setting in own.items() if name not in lost}
 
 
@@ -86,6 +93,19 @@ def configure(given: Mapping[str, Any]) -> TrainConfig:
     name = given.get("recipe") or DEFAULT
     values = {n: setting.value for n, setting in RECIPES[name].chosen(given).items()}
     return TrainConfig(**(values | dict(given) | {"recipe": name}))
+
+
+def folder_of(given: Mapping[str, Any]) -> Path:
+    """The folder of the run that options name, by `out` or by default.
+
+    Args:
+        given: Options that were given, by field; on resume they need not fit the defaults of the
+            others.
+    """
+    chosen = RECIPES[given.get("recipe") or DEFAULT].chosen(given)
+    values = {name: setting.value for name, setting in chosen.items()} | dict(given)
+    naming = {name: values[name] for name in NAMING if name in values}
+    return known(TrainConfig(**naming).resolved().out)
 
 
 def differences(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:

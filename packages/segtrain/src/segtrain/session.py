@@ -20,7 +20,7 @@ from segtrain.checkpoint import (
     plain_classes,
     source_commit,
 )
-from segtrain.config import NET, TrainConfig, changed, folder_of, known
+from segtrain.config import NET, TrainConfig, changed, known
 from segtrain.data import Data, open_data
 from segtrain.devices import check_precision, choose_device, numbers, set_rng_state
 from segtrain.doctor.vigil import vigil_of
@@ -41,6 +41,7 @@ from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.provenance import data_facts, session_facts
 from segtrain.ranks import Ranks, check_batch, joined
+from segtrain.recipes import folder_of
 from segtrain.remaining import remaining_batches
 from segtrain.runs import RunFolder
 from segtrain.session_record import FILE as SESSIONS

@@ -17,7 +17,6 @@ from segtrain.config import (
     TrainConfig,
     changed,
     field_values,
-    folder_of,
     known,
     plain_value,
 )
@@ -27,7 +26,7 @@ from segtrain.log_files import read_lines
 from segtrain.options.fields import flag
 from segtrain.options.stages import STAGES_FILE, VARIANTS
 from segtrain.ranks import Ranks, joined
-from segtrain.recipes import configure
+from segtrain.recipes import configure, folder_of
 from segtrain.runs import RunFolder
 from segtrain.summary import Outcome, images_words, print_outcome
 from segtrain.terminal import percent, points, print_line, print_table

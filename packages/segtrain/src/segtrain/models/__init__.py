@@ -1,6 +1,7 @@
 """The nets: `build` makes the one that a configuration describes."""
 
 from segtrain.config import TrainConfig, known
+from segtrain.models.fc_densenet import PLANS, FCDenseNet
 from segtrain.models.fcn import FCN
 from segtrain.models.net import Net
 
@@ -12,7 +13,15 @@ def build(config: TrainConfig, num_classes: int) -> Net:
         config: The run's configuration, resolved.
         num_classes: C, background included.
     """
-    return build_fcn(config, num_classes)
+    if config.model == "fcn":
+        return build_fcn(config, num_classes)
+    return FCDenseNet(
+        num_classes,
+        PLANS[config.model],
+        norm=known(config.norm),
+        width=config.width,
+        dropout=known(config.dropout),
+    )
 
 
 def build_fcn(config: TrainConfig, num_classes: int) -> FCN:

@@ -44,11 +44,11 @@ def find_source(config: TrainConfig, origin: Checkpoint | None) -> Source | None
 
     Raises:
         WeightsError: If the weights cannot be had, or are of another kind of net.
-        CheckpointError: If the net of `--init` is finer than this one.
+        CheckpointError: If the net of `--init` is another model or finer than this one.
     """
     if origin is not None:
         path = find_checkpoint(known(config.init))
-        check_variant(origin, path, config.variant)
+        check_variant(origin, path, config)
         return checkpoint_source(origin, path)
     if config.weights == "none":
         return None
@@ -74,9 +74,9 @@ def read_source(path: Path, config: TrainConfig) -> Source:
     """Read a state dict of a VGG, or one of our checkpoints.
 
     Raises:
-        WeightsError: If the file is missing, holds neither, or is a checkpoint of another trunk or
-            norm: these shift the numbers of the layers, so that tensors would match by name where
-            they do not belong.
+        WeightsError: If the file is missing, holds neither, or is a checkpoint of another model,
+            trunk or norm: these shift the numbers of the layers, so that tensors would match by
+            name where they do not belong.
     """
     if not path.is_file():
         raise WeightsError(
@@ -132,13 +132,19 @@ def checkpoint_source(checkpoint: Checkpoint, path: Path) -> Source:
     )
 
 
-def check_variant(origin: Checkpoint, path: Path, variant: str) -> None:
-    """Refuse to go back from a finer variant to a coarser.
+def check_variant(origin: Checkpoint, path: Path, config: TrainConfig) -> None:
+    """Refuse another model, and to go back from a finer variant of FCN to a coarser.
 
     Raises:
-        CheckpointError: If the origin is finer.
+        CheckpointError: If the origin is of another model, or finer.
     """
-    theirs = origin.config["variant"]
+    net, variant = origin.train_config, config.variant
+    if net.model != config.model:
+        raise CheckpointError(
+            f"{path}: is of {net.title}, which {config.title} cannot start from; use --model "
+            f"{net.model} or another --init"
+        )
+    theirs = net.variant
     if COARSENESS[theirs] > COARSENESS[variant]:
         raise CheckpointError(
             f"{path}: is an FCN-{theirs}; an FCN-{variant} starts from its own or a coarser "
@@ -153,7 +159,7 @@ def check_net(checkpoint: Checkpoint, path: Path, config: TrainConfig) -> None:
         WeightsError: With what differs.
     """
     theirs = checkpoint.train_config
-    for name in ("trunk", "norm"):
+    for name in ("model", "trunk", "norm"):
         there, here = getattr(theirs, name), getattr(config, name)
         if there != here:
             raise WeightsError(

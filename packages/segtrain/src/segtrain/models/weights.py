@@ -219,6 +219,6 @@ def check_loaded(report: WeightsReport, model: Net) -> None:
     fresh = [(n, why) for n, why in report.of("fresh").items() if n.startswith(model.trunk_names)]
     reasons = "; ".join(f"{name}: {reason}" for name, reason in fresh[:2])
     raise WeightsError(
-        f"{report.source}: nothing of it fits the trunk of this net ({reasons}); check --width, "
-        "--trunk and --norm, or use --weights none"
+        f"{report.source}: nothing of it fits the trunk of this net ({reasons}); check --model, "
+        "--width, --trunk and --norm, or use --weights none"
     )

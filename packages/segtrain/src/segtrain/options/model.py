@@ -4,16 +4,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from segtrain.options.families import FAMILIES, Family, Freeze, ModelName, Norm
 from segtrain.options.fields import about, numbers
 
 Variant = Literal["32s", "16s", "8s"]
 Trunk = Literal["vgg11", "vgg13", "vgg16", "vgg19"]
 Head = Literal["paper", "1x1"]
 Upsampling = Literal["fixed", "learned"]
-Norm = Literal["none", "batch", "group"]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "sigmoid"]
 ScoreActivation = Literal["none", "relu", "leaky_relu", "elu", "gelu", "sigmoid"]
-Freeze = Literal["none", "trunk", "head"]
 PreprocessingName = Literal["torchvision", "caffe"]
 Start = Literal["he", "zero"]
 
@@ -22,6 +21,14 @@ Start = Literal["he", "zero"]
 class ModelOptions:
     """The net and where its weights start; each field's `help` says what it does."""
 
+    model: ModelName = field(
+        default="fcn",
+        metadata=about(
+            "Model",
+            "fcn: an FCN, as --variant, --trunk, --head and the like describe it; or an "
+            "FC-DenseNet, which has none of these options.",
+        ),
+    )
     variant: Variant = field(
         default="8s", metadata=about("Model", "The stride of the net's finest scores.")
     )
@@ -49,7 +56,7 @@ class ModelOptions:
             "Model",
             "Normalisation after each hidden convolution. A VGG16 without one hardly learns from "
             "scratch; batch wants 8 images per step or more, group suits fewer. By default batch "
-            "from scratch, none with --weights.",
+            "from scratch, none with --weights; FC-DenseNet has batch or group, by default batch.",
         ),
     )
     activation: Activation = field(
@@ -76,7 +83,8 @@ class ModelOptions:
         default=1.0,
         metadata=about(
             "Model",
-            "Factor on all hidden channel counts (rounded to multiples of 8); 0.125 is thin.",
+            "Factor on all hidden channel counts (rounded to multiples of 8); 0.125 is thin. Of "
+            "FC-DenseNet on the first layer's maps and on the growth (to whole numbers from 2 up).",
             above=0,
             max=4,
         ),
@@ -85,7 +93,8 @@ class ModelOptions:
         default=None,
         metadata=about(
             "Model",
-            "Probability of dropout after fc6 and fc7, by default 0.5.",
+            "Probability of dropout: after fc6 and fc7, by default 0.5; after each hidden "
+            "convolution of FC-DenseNet, by default 0.2.",
             min=0,
             below=1,
         ),
@@ -152,9 +161,19 @@ class ModelOptions:
     )
 
     @property
+    def family(self) -> Family:
+        """What the model takes."""
+        return FAMILIES[self.model]
+
+    @property
     def title(self) -> str:
-        """The net's name for people: `FCN-8s`."""
-        return f"FCN-{self.variant}"
+        """The net's name for people: `FCN-8s`, `FC-DenseNet103`."""
+        return f"FCN-{self.variant}" if self.model == "fcn" else self.family.title
+
+    @property
+    def words(self) -> str:
+        """The net for people, with what it stands on: `FCN-8s on vgg16`."""
+        return f"{self.title} on {self.trunk}" if self.model == "fcn" else self.title
 
     @property
     def pool_scales(self) -> tuple[float, float]:

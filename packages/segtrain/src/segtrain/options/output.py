@@ -12,7 +12,7 @@ class OutputOptions:
 
     out: Path | None = field(
         default=None,
-        metadata=about("Output", "Folder of the run. By default runs/fcn8s, by the variant."),
+        metadata=about("Output", "Folder of the run. By default runs/fcn8s, by model and variant."),
     )
     log_every: int = field(
         default=20, metadata=about("Output", "Steps between lines of log.jsonl.", min=1)
