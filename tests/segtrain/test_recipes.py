@@ -74,7 +74,7 @@ OTHERS: dict[str, Any] = {  # another value of each field
     "activation": "elu", "score_activation": "relu", "skip_scales": "0.5,0.25", "conv_init": "zero",
     "score_init": "he", "skip_init": "he", "optimizer": "adamw", "schedule": "cosine",
     "loss_reduction": "sum", "device": "cpu", "threads": 2, "warmup": 7, "clip": 1.0, "ema": 0.5,
-    "watch": (Path("dog.jpg"),), "stage_steps": "3,2,1", "stage_lr": "0.1,0.01,0.001",
+    "watch": ("dog.jpg",), "stage_steps": "3,2,1", "stage_lr": "0.1,0.01,0.001",
 }  # fmt: skip
 BESIDE: dict[str, dict[str, Any]] = {  # what must be given beside it
     "stage_steps": {"staged": True},
