@@ -294,6 +294,35 @@ def test_a_resumed_run_refuses_what_does_not_belong_to_it(
         resume({"out": run, "shards": few})
 
 
+def shortened(state: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser's state whose first momentum lacks a row."""
+    first = min(state["state"])
+    buffer = state["state"][first]["momentum_buffer"]
+    return state | {"state": state["state"] | {first: {"momentum_buffer": buffer[1:]}}}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: {"state": state["state"]},
+        lambda state: state | {"param_groups": []},
+        lambda state: state | {"param_groups": [{}, {}, {}]},
+        shortened,
+    ],
+    ids=["no groups", "other groups", "empty groups", "a short momentum"],
+)
+def test_a_damaged_state_of_training_is_told(
+    trained: Path, tmp_path: Path, damage: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """An optimiser's state that does not fit the net is an error with two ways on."""
+    run = Path(shutil.copytree(trained, tmp_path / "copy"))
+    saved = load_checkpoint(run / "last.pt")
+    saved.optimizer = damage(saved.optimizer or {})
+    save_checkpoint(run / "last.pt", saved)
+    with pytest.raises(CheckpointError, match=r"state of training is damaged.*step-NUMBER.*--init"):
+        resume({"out": run})
+
+
 def test_a_moved_run_resumes_where_it_lies(options: Options, trained: Path, tmp_path: Path) -> None:
     """A run's folder can be moved: it goes on in its new place."""
     with pytest.MonkeyPatch.context() as patch:

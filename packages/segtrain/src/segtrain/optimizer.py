@@ -55,10 +55,21 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -
     """Go on with the state that another optimiser of the same weights had, on whatever device.
 
     How a step is computed (`fused`, `foreach`) stays as it suits this device.
+
+    Raises:
+        ValueError: If what it holds for a weight has another shape; torch would not see it.
+        LookupError: If parts of it are missing.
     """
     ways = [{k: g[k] for k in ("fused", "foreach") if k in g} for g in optimizer.param_groups]
     groups = [theirs | ours for theirs, ours in zip(state["param_groups"], ways, strict=True)]
     optimizer.load_state_dict(state | {"param_groups": groups})
+    for weight, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if isinstance(value, torch.Tensor) and value.dim() and value.shape != weight.shape:
+                raise ValueError(
+                    f"{name} of the optimiser is {tuple(value.shape)} for a weight of "
+                    f"{tuple(weight.shape)}"
+                )
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -289,8 +289,29 @@ def keep_threads(
     return config
 
 
+# what a state of training that was damaged or made by hand was seen to raise
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RuntimeError)
+
+
 def restore(trainer: Trainer, saved: Checkpoint) -> None:
-    """Put a trainer where a checkpoint stands."""
+    """Put a trainer where a checkpoint stands.
+
+    Raises:
+        CheckpointError: If its state of training is damaged.
+    """
+    try:
+        restore_state(trainer, saved)
+    except DAMAGE as error:
+        path = trainer.folder.last
+        raise CheckpointError(
+            f"{path}: its state of training is damaged ({error}); copy a kept step over it (cp "
+            f"{trainer.folder.path}/step-NUMBER.pt {path}), or start a new run from its net with "
+            f"--init {path} and another --out"
+        ) from error
+
+
+def restore_state(trainer: Trainer, saved: Checkpoint) -> None:
+    """`restore`, with whatever a damaged checkpoint makes torch raise."""
     learner = trainer.learner
     restore_optimizer(learner.optimizer, known(saved.optimizer))
     if learner.average is not None:
