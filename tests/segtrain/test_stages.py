@@ -133,6 +133,21 @@ def test_a_staged_run_goes_on_in_the_right_stage(
     assert_same(whole, run)
 
 
+def test_a_moved_folder_goes_on_before_its_stage_has_a_checkpoint(
+    whole: Path, tmp_path: Path
+) -> None:
+    """The stage begins with the net that lies beside it now, not where it lay."""
+    begun = tmp_path / "begun"
+    shutil.copytree(whole, begun)
+    stopped_before_a_checkpoint(begun)
+    record = json.loads((begun / "8s" / "config.json").read_text())
+    record["config"]["init"] = (begun / "16s" / "last.pt").as_posix()
+    (begun / "8s" / "config.json").write_text(json.dumps(record))
+    moved = begun.rename(tmp_path / "moved")
+    stages.resume({"out": moved})
+    assert_same(whole, moved)
+
+
 def test_kill_minus_nine_in_the_second_stage(
     options: Options, whole: Path, tmp_path: Path, segtrain: Callable[..., list[str]],
     environment: dict[str, str],

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -165,11 +166,12 @@ def check_possible(config: TrainConfig, ranks: Ranks) -> None:
         check_installed()
 
 
-def resume(given: Mapping[str, Any]) -> Outcome:
+def resume(given: Mapping[str, Any], init: Path | None = None) -> Outcome:
     """Go on with a run where its last checkpoint stands.
 
     Args:
         given: Options that were given, by field of `TrainConfig`; `out` names the run.
+        init: Where the checkpoint of `--init` lies now; None where it was.
 
     Raises:
         SegtrainError: If there is no such run, if its shards have changed, or if an option would
@@ -179,6 +181,7 @@ def resume(given: Mapping[str, Any]) -> Outcome:
     with joined(lambda: str(given.get("device") or folder.config().device)) as ranks:
         with ranks.together():
             config = replace(changed(folder.config(), given), out=folder.path)
+            config = replace(config, init=init or config.init)
             check_possible(config, ranks)
             watched = again_watched(folder, config, given) if ranks.main else []
             saved = folder.checkpoint()

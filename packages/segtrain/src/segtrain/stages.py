@@ -192,7 +192,8 @@ class Stages:
     def train(self, variant: str, again: Mapping[str, Any]) -> Outcome:
         """Train a stage from its start, or from where it stands."""
         if variant in self.begun():
-            return session.resume({**again, "out": self.folder(variant).path})
+            before = self.options(variant).get("init")  # the whole folder may have been moved
+            return session.resume({**again, "out": self.folder(variant).path}, before)
         return session.start(self.options(variant))
 
     def stopped(self, variant: str, error: InterruptedRunError) -> InterruptedRunError:
