@@ -81,8 +81,8 @@ def ask_photo(demo: Demo) -> UploadedFile | None:
         )
     return st.file_uploader(
         "Drop a photo here or choose one: JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF, of at most "
-        f"{limits.megapixels} megapixels. It stays in the memory of the computer that runs "
-        "this page, and is stored nowhere."
+        f"{limits.megabytes} MB and {limits.megapixels} megapixels. It stays in the memory of the "
+        "computer that runs this page, and is stored nowhere."
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.formparsers import MultiPartParser
 from starlette.middleware import Middleware
 from streamlit import config
 from streamlit.starlette import App
@@ -69,7 +70,8 @@ def settings(megabytes: int) -> dict[str, Any]:
 def configure(megabytes: int) -> None:
     """Give Streamlit its settings, and keep it from those of other programs on this machine.
 
-    Its files, in the user's home and the current folder, are not read.
+    Its files, in the user's home and the current folder, are not read. Uploads, of which Starlette
+    would write those of more than 1 MB to a temporary file, stay in memory.
 
     Args:
         megabytes: The most of an upload.
@@ -78,6 +80,7 @@ def configure(megabytes: int) -> None:
         RunError: If this Streamlit does not take one of them.
     """
     config.get_config_files = no_files
+    MultiPartParser.spool_max_size = (megabytes + 1) * 2**20
     wanted = settings(megabytes)
     config.get_config_options(force_reparse=True, options_from_flags=wanted)
     for name, value in wanted.items():
