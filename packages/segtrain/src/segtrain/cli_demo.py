@@ -64,8 +64,8 @@ def demo(
         typer.Option(
             min=1,
             max=170,
-            help="Largest photo that is taken, in million pixels; one takes up to 30 bytes of "
-            "memory each.",
+            help="Largest photo that is taken, in million pixels; a pixel takes up to 20 bytes of "
+            "memory.",
         ),
     ] = 50,
     scales: ScalesOption = "1",
