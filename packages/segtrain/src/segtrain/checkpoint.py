@@ -18,6 +18,7 @@ from segtrain.files import write_beside
 from segtrain.manifests import ClassInfo
 from segtrain.options.stages import STAGES_FILE, VARIANTS
 from segtrain.preprocessing import Preprocessing
+from segtrain.safetensors_files import is_safetensors, read_safetensors
 
 FORMAT = "segtrain/1"
 
@@ -127,12 +128,14 @@ def find_checkpoint(run: Path, names: tuple[str, ...] = ("best.pt", "last.pt")) 
 
 
 def load_plain(path: Path) -> object:
-    """Read a file of torch with tensors and plain types only, onto the CPU.
+    """Read a file of torch with tensors and plain types only, or of safetensors, onto the CPU.
 
     Raises:
         CheckpointError: If it cannot be read as that.
     """
     try:
+        if is_safetensors(path):
+            return read_tensors(path)
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about pickles that it then refuses
             return read_plain(file)
@@ -143,6 +146,18 @@ def load_plain(path: Path) -> object:
             f"{path}: is truncated or was not written by torch.save with plain tensors; "
             "use another checkpoint of the run"
         ) from error
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """What a file of safetensors holds: a checkpoint where segtrain wrote it, else its tensors.
+
+    Raises:
+        CheckpointError: If it is damaged, or the package is missing that reads it.
+    """
+    try:
+        return read_safetensors(path)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 # what torch.load was seen to raise on damaged files

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segtrain import __version__, cli_demo, cli_index, recipes_command, terminal
+from segtrain import __version__, cli_demo, cli_export, cli_index, recipes_command, terminal
 from segtrain.command_options import (
     CONFIG_FILE,
     DeviceOption,
@@ -352,6 +352,7 @@ def predict(
 
 app.command(epilog=cli_demo.EPILOG)(cli_demo.demo)
 app.command(epilog=report_command.EPILOG)(report_command.report)
+app.command(epilog=cli_export.EPILOG)(cli_export.export)
 app.command(epilog=recipes_command.EPILOG)(recipes_command.recipes)
 
 

@@ -9,6 +9,7 @@ SegtrainError              anything that the person at the keyboard can put righ
 ├── RunError               a run folder that cannot be used or written
 │   ├── NonFiniteError     a loss that became NaN or infinite; names the step and the keys
 │   └── DeadNetError       layers that cannot learn; names them, the cause and the remedy
+├── ExportError            a net that cannot be exported, or a file that answers otherwise than it
 ├── PhotoError             a photo that is no image or cannot be written about
 └── InterruptedRunError    Ctrl-C or SIGTERM, after everything was saved; exit code 130 or 143
 """
@@ -72,6 +73,10 @@ class DeadNetError(RunError):
     """Layers that cannot learn; the message names them, the cause and the remedy."""
 
     shared = True  # for gradients are those of all ranks
+
+
+class ExportError(SegtrainError):
+    """A net that cannot be exported, or whose exported file does not answer as the net does."""
 
 
 class PhotoError(SegtrainError):
