@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 
 from segtrain.config import TrainConfig
+from segtrain.options.families import PARTICULAR
 from segtrain.recipes import RECIPES, configure, differences, recipe_words
 from segtrain.session import start
 from segtrain.toml_files import field_types
@@ -24,6 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "heavy": {"norm": "group", "lr": 1e-6},
     "scratch": {"crop": 64, "batch": 4},
     "journal": {"crop": 64, "batch": 4},
+    "tiramisu": {"model": "fc_densenet56", "width": 0.25, "crop": 64, "batch": 4},
 }
 
 
@@ -33,8 +35,8 @@ def test_recipes_hold_fields_of_the_configuration() -> None:
     for name, recipe in RECIPES.items():
         assert recipe.name == name
         assert recipe.about.endswith(".")
-        assert len(recipe.summary) <= 70
-        for settings in (recipe.settings, *recipe.stages.values()):
+        assert len(recipe.summary) <= 72
+        for settings in (recipe.settings, recipe.again, *recipe.stages.values()):
             chosen = [setting.name for setting in settings]
             assert len(chosen) == len(set(chosen))
             assert set(chosen) <= names
@@ -54,6 +56,21 @@ def test_the_papers_numbers_are_the_papers() -> None:
         stage = configure(given if variant == "32s" else given | {"init": Path("runs/a")})
         assert (stage.lr, stage.steps, stage.skip_scales) == (rate, 100_000, "1,1")
         assert stage.weights == ("imagenet" if variant == "32s" else "none")
+
+
+def test_the_densenets_second_phase_is_on_whole_images() -> None:
+    """tiramisu has its paper's numbers, and with --init those of fine-tuning; others win."""
+    first = configure({"recipe": "tiramisu"}).resolved()
+    assert (first.model, first.crop, first.batch, first.lr) == ("fc_densenet103", 224, 3, 1e-3)
+    assert (first.optimizer, first.momentum, first.bias_rate) == ("rmsprop", 0, 1)
+    assert (first.schedule, first.decay, first.weight_decay) == ("exponential", 0.995, 2e-4)
+    fine = configure({"recipe": "tiramisu", "init": Path("runs/a")}).resolved()
+    assert (fine.fit, fine.batch, fine.lr, fine.scales) == ("native", 1, 1e-4, (1, 1))
+    assert (fine.optimizer, fine.schedule, fine.norm) == ("rmsprop", "exponential", "batch")
+    cut = configure({"recipe": "tiramisu", "init": Path("runs/a"), "fit": "crop", "batch": 2})
+    assert (cut.fit, cut.crop, cut.batch, cut.lr) == ("crop", 224, 2, 1e-4)
+    other = configure({"recipe": "tiramisu", "schedule": "cosine"}).resolved()
+    assert (other.schedule, other.decay_steps) == ("cosine", None)
 
 
 def test_without_a_recipe_it_is_modern() -> None:
@@ -90,6 +107,8 @@ BESIDE: dict[str, dict[str, Any]] = {  # what must be given beside it
     "crop": {"fit": "crop"},
     "buffer": {"reader": "webdataset"},
     "power": {"schedule": "poly"},
+    "decay": {"schedule": "exponential"},
+    "decay_steps": {"schedule": "exponential"},
     "scale_min": {"fit": "crop", "scale_max": 1.3},
     "scale_max": {"fit": "crop", "scale_min": 0.7},
 }
@@ -116,7 +135,8 @@ def test_every_field_can_be_given_over_a_recipe(name: str) -> None:
     value = another(name)
     assert value != getattr(TrainConfig(), name)
     for recipe in RECIPES:
-        given = {"recipe": recipe, name: value} | BESIDE.get(name, {})
+        own = {"model": "fcn"} if name in (*PARTICULAR, "freeze", "stage_steps", "stage_lr") else {}
+        given = {"recipe": recipe, name: value} | own | BESIDE.get(name, {})
         assert getattr(configure(given).resolved(), name) == value
 
 

@@ -1,5 +1,6 @@
 """Tests of segtrain.schedules."""
 
+import dataclasses
 import math
 from typing import Any, get_args
 
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segtrain.config import TrainConfig
+from segtrain.errors import UsageError
 from segtrain.options.training import Schedule
-from segtrain.schedules import learning_rate
+from segtrain.schedules import learning_rate, with_decay_steps
 
 
 def test_the_rate_warms_up_and_decays() -> None:
@@ -25,8 +27,12 @@ def test_the_rate_warms_up_and_decays() -> None:
 
 
 def power_of(schedule: str, power: float) -> dict[str, Any]:
-    """The exponent, for the schedule that has one."""
-    return {"power": power} if schedule == "poly" else {}
+    """The exponent, for the schedule that has one, or the steps between falls."""
+    own: dict[str, dict[str, Any]] = {
+        "poly": {"power": power},
+        "exponential": {"decay": power / 4, "decay_steps": 10 + int(100 * power)},
+    }
+    return own.get(schedule, {})
 
 
 configs = st.builds(
@@ -53,19 +59,23 @@ def test_rates_stay_between_nothing_and_the_peak(config: TrainConfig) -> None:
 
 @given(configs)
 def test_the_end_is_that_of_the_schedule(config: TrainConfig) -> None:
-    """One step past the last, poly and cosine stand at 0, constant at its peak."""
+    """One step past the last, poly and cosine stand at 0, the others where they have fallen to."""
     past = learning_rate(config.steps, config) / min(
         1, (config.steps + 1) / max(1, config.warmup or 0)
     )
-    assert past == pytest.approx(0.3 if config.schedule == "constant" else 0, abs=1e-12)
+    expected = {"poly": 0.0, "cosine": 0.0, "constant": 0.3}
+    if config.schedule == "exponential":
+        expected["exponential"] = 0.3 * config.decay ** (config.steps // (config.decay_steps or 1))
+    assert past == pytest.approx(expected[config.schedule], abs=1e-12)
 
 
 @given(configs)
 def test_the_warm_up_has_no_jump(config: TrainConfig) -> None:
     """While it warms up, the rate is the schedule's times a straight line from near 0 to 1."""
     bare = TrainConfig(
-        schedule=config.schedule, steps=config.steps, warmup=0, power=config.power, lr=0.3
-    ).resolved()
+        schedule=config.schedule, steps=config.steps, warmup=0, lr=0.3, power=config.power,
+        decay=config.decay, decay_steps=config.decay_steps,
+    ).resolved()  # fmt: skip
     warmup = config.warmup or 0
     for step in range(0, min(config.steps, warmup + 3), max(1, warmup // 20)):
         share = learning_rate(step, config) / learning_rate(step, bare)
@@ -82,3 +92,18 @@ def test_schedules_are_the_known_formulas() -> None:
     assert learning_rate(50, made["cosine"]) == pytest.approx(0.5)
     assert learning_rate(25, made["cosine"]) == pytest.approx((1 + math.sqrt(0.5)) / 2)
     assert learning_rate(99, made["constant"]) == 1
+
+
+def test_exponential_falls_after_each_pass() -> None:
+    """The rate keeps its height for an epoch, then falls by its factor, 0.995 after the first."""
+    config = TrainConfig(schedule="exponential", steps=100, batch=3, lr=1, warmup=0).resolved()
+    ready = with_decay_steps(config, 29)  # ten steps of three images
+    rates = [learning_rate(step, ready) for step in range(100)]
+    assert ready.decay_steps == 10
+    assert rates[:10] == [1] * 10
+    assert rates[10:20] == [0.995] * 10
+    assert rates[99] == pytest.approx(0.995**9)
+    assert with_decay_steps(dataclasses.replace(config, decay_steps=7), 29).decay_steps == 7
+    assert with_decay_steps(TrainConfig().resolved(), 0).decay_steps is None
+    with pytest.raises(UsageError, match="a stream does not count them; add --decay-steps"):
+        with_decay_steps(config, 0)

@@ -7,14 +7,19 @@ from torch import nn
 
 from segtrain.config import TrainConfig
 
+# Lasagne, by which FC-DenseNet was trained, adds 1e-6 under the root; torch adds this behind it,
+# which is the same for gradients that are far above or far below it
+EPSILON = 1e-3
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm)
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, weight_decay: float, bias_rate: float = 2.0
+) -> list[dict[str, Any]]:
     """Trained parameters by how they learn; frozen ones are in no group.
 
-    Weights of convolutions decay; biases learn at twice the rate and do not decay, as in the
-    authors' recipe; the parameters of norms do not decay either.
+    Weights of convolutions decay; biases learn at `bias_rate` times the rate, twice as fast in the
+    authors' recipe, and do not decay; the parameters of norms do not decay either.
     """
     weights, biases, norms = [], [], []
     for module in model.modules():
@@ -29,7 +34,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
                 weights.append(parameter)
     groups = [
         {"params": weights, "rate": 1.0, "weight_decay": weight_decay},
-        {"params": biases, "rate": 2.0, "weight_decay": 0.0},
+        {"params": biases, "rate": bias_rate, "weight_decay": 0.0},
         {"params": norms, "rate": 1.0, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
@@ -39,15 +44,15 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     """The optimiser over `parameter_groups`; its rate is set before each step.
 
     `adamw` decays the weights apart from the gradient (Loshchilov and Hutter, arXiv:1711.05101);
-    `sgd` and `rmsprop` add the decay to the gradient.
+    `sgd` and `rmsprop` add the decay to the gradient. `rmsprop` averages squares by 0.9.
     """
-    groups = parameter_groups(model, config.weight_decay)
+    groups = parameter_groups(model, config.weight_decay, config.bias_rate)
     on_gpu = all(p.is_cuda for group in groups for p in group["params"])
     fused = True if on_gpu else None  # one kernel for all weights; elsewhere torch decides
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=0.0, betas=(config.momentum, 0.999), fused=fused)
     if config.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=0.0, alpha=0.9, momentum=config.momentum)
+        return torch.optim.RMSprop(groups, lr=0.0, alpha=0.9, eps=EPSILON, momentum=config.momentum)
     return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum, fused=fused)
 
 

@@ -107,6 +107,9 @@ def settings(word: str) -> list[Table]:
         rows = [[flag(s.name), words(s.value), s.reason] for s in stage]
         title = f"As a stage of --variant {variant}"
         tables.append(Table(title, ["option", "value", "reason or source"], rows))
+    if recipe and recipe.again:
+        rows = [[flag(s.name), words(s.value), s.reason] for s in recipe.again]
+        tables.append(Table("With --init RUN", ["option", "value", "reason or source"], rows))
     title = "As in every run" if recipe else ""
     return [*tables, Table(title, ["option", "value"], rest)]
 

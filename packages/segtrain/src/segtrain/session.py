@@ -45,6 +45,7 @@ from segtrain.ranks import Ranks, check_batch, joined
 from segtrain.recipes import folder_of
 from segtrain.remaining import remaining_batches
 from segtrain.runs import RunFolder
+from segtrain.schedules import with_decay_steps
 from segtrain.session_record import FILE as SESSIONS
 from segtrain.session_record import SessionRecord, recorded
 from segtrain.starts import initial_predictor, make_predictor, new_config
@@ -117,6 +118,8 @@ def start(given: Mapping[str, Any]) -> Outcome:
             watched = read_photos(config.watch or ()) if ranks.main else []
             data = open_data(config)
         config = with_batch(config, len(data.shards.classes), ranks, print_note)
+        with ranks.together():
+            config = with_decay_steps(config, len(data.order))
         predictor, report = ranks.in_turn(
             lambda: initial_predictor(config, data.shards.classes, origin)
         )

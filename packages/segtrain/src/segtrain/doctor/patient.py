@@ -24,6 +24,7 @@ from segtrain.models.weights import WeightsReport
 from segtrain.predictor import Predictor
 from segtrain.preprocessing import Preprocessing
 from segtrain.ranks import Ranks
+from segtrain.schedules import with_decay_steps
 from segtrain.starts import initial_predictor, make_predictor, new_config
 from segtrain.terminal import print_note
 
@@ -84,6 +85,7 @@ def admit(given: Mapping[str, Any], checkpoint: Path | None = None) -> Patient:
     config, origin = new_config(given)
     data = open_data(config)
     config = with_batch(config, len(data.shards.classes), Ranks(), print_note)
+    config = with_decay_steps(config, len(data.order))
     predictor, report = initial_predictor(config, data.shards.classes, origin)
     return settled(Patient(config, data, predictor, report, origin))
 

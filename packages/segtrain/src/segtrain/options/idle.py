@@ -36,6 +36,16 @@ IDLE = (
         "power", lambda config: config.schedule != "poly", "it is the exponent of --schedule poly"
     ),
     Idle(
+        "decay",
+        lambda config: config.schedule != "exponential",
+        "it is the factor of --schedule exponential",
+    ),
+    Idle(
+        "decay_steps",
+        lambda config: config.schedule != "exponential",
+        "it is for --schedule exponential",
+    ),
+    Idle(
         "keep",
         lambda config: config.keep_every == 0,
         "--keep-every 0 keeps no steps",

@@ -6,9 +6,9 @@ from typing import Literal
 from segtrain.options.fields import about
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-RecipeName = Literal["modern", "light", "heavy", "scratch", "journal"]
+RecipeName = Literal["modern", "light", "heavy", "scratch", "journal", "tiramisu"]
 Optimizer = Literal["sgd", "adamw", "rmsprop"]
-Schedule = Literal["poly", "cosine", "constant"]
+Schedule = Literal["poly", "cosine", "constant", "exponential"]
 Reduction = Literal["mean", "sum"]
 
 AUTO = 0  # --batch auto, until the largest one that fits is found
@@ -50,9 +50,15 @@ class TrainingOptions:
         default=None,
         metadata=about(
             "Training",
-            "Peak learning rate; biases learn at twice the rate. By default 0.05 for sgd with a "
+            "Peak learning rate. By default 0.05 for sgd with a "
             "norm, 0.001 for all else; --loss-reduction sum needs its own.",
             above=0,
+        ),
+    )
+    bias_rate: float = field(
+        default=2.0,
+        metadata=about(
+            "Training", "Factor on the learning rate of biases; 2 in the FCN papers.", min=0, max=10
         ),
     )
     schedule: Schedule = field(
@@ -60,12 +66,28 @@ class TrainingOptions:
         metadata=about(
             "Training",
             "How the learning rate falls from its peak: poly and cosine reach 0 at the end, "
-            "constant never falls.",
+            "constant never falls, exponential falls by --decay every --decay-steps.",
         ),
     )
     power: float = field(
         default=0.9,
         metadata=about("Training", "Exponent of --schedule poly; 1 is a straight line.", min=0),
+    )
+    decay: float = field(
+        default=0.995,
+        metadata=about(
+            "Training", "Factor of --schedule exponential on the rate.", above=0, below=1
+        ),
+    )
+    decay_steps: int | None = field(
+        default=None,
+        metadata=about(
+            "Training",
+            "Steps between two falls of --schedule exponential. By default one pass over the "
+            "training images, with --mix as many draws; a stream (--reader webdataset) needs a "
+            "number.",
+            min=1,
+        ),
     )
     momentum: float = field(
         default=0.9,
