@@ -99,8 +99,9 @@ def rows(run: Path) -> list[dict[str, Any]]:
 
 
 def pictures(run: Path) -> dict[str, bytes]:
-    """All pictures."""
-    return {path.name: path.read_bytes() for path in (run / "pictures").glob("*")}
+    """All pictures, and what the validations counted."""
+    paths = [*(run / "pictures").glob("*"), *(run / "validations").glob("*")]
+    return {path.name: path.read_bytes() for path in paths}
 
 
 def charted(run: Path) -> list[tuple[int, float]]:

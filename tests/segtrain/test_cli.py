@@ -55,6 +55,7 @@ def test_importing_everything_brings_no_data_tools() -> None:
         ["predict", "-h"],
         ["demo", "-h"],
         ["replay", "-h"],
+        ["report", "-h"],
     ],
 )
 def test_help_starts_without_torch(words: list[str]) -> None:
@@ -96,6 +97,7 @@ def test_every_field_is_an_option_with_its_help() -> None:
         ("eval", ["--scales", "--flip", "--batch", "--pictures"]),
         ("compare", ["--shards", "--split", "--json", "--pictures", "segtrain compare runs/a"]),
         ("predict", ["--out", "--max-side", "--device", "segtrain predict runs/fcn8s"]),
+        ("report", ["--out", "--pictures", "RUN...", "segtrain report runs/fcn8s"]),
         ("predict", ["--tile", "--probabilities", "overlapping squares"]),
         ("predict", ["--scales", "--flip"]),
         ("demo", ["--host", "--port", "--no-browser", "segtrain demo runs/fcn8s"]),

@@ -1,5 +1,6 @@
 """The report: self-contained, its numbers the log's, useful for every state of a run."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -12,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tests.segtrain.report.pages import Page, opened
 
 from segtrain.cli import main
 from segtrain.compare import compare_runs
+from segtrain.counts_files import read_counts
 from segtrain.errors import NonFiniteError, RunError, UsageError
 from segtrain.evaluate import evaluate_run, plain_results
 from segtrain.predictor import Views
@@ -457,3 +459,62 @@ def test_the_real_data_give_a_page(real_shards: Path, tmp_path: Path) -> None:
     assert "when each class was learnt" in page.text
     assert "tvmonitor" in page.text
     assert (out / "validations" / "final-voc2012.npz").stat().st_size < 100_000
+
+
+JUNK = st.sampled_from([None, True, -1, 1e999, "x", [], [None], {}, {"x": None}])
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # noqa: ANN401 - JSON
+    """Where every value of a nest is, without what lies in long lists."""
+    items = node.items() if isinstance(node, dict) else enumerate(node[:2])
+    found = []
+    for key, value in items:
+        found.append((*path, key))
+        if isinstance(value, dict | list):
+            found += places(value, (*path, key))
+    return found
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_files_that_somebody_changed_never_crash(
+    run: Path, copy: Path, data: st.DataObject
+) -> None:
+    """Junk at any place of a file gives a page or an error that names the file."""
+    name = data.draw(st.sampled_from(["config.json", "log.jsonl", "sessions.jsonl", "eval.json"]))
+    for file in ("config.json", "log.jsonl", "sessions.jsonl"):
+        shutil.copyfile(run / file, copy / file)
+    if name == "eval.json":
+        lines = [evaluation(run)]
+    else:
+        text = (run / name).read_text()
+        lines = [json.loads(t) for t in ([text] if name == "config.json" else text.splitlines())]
+    *above, last = data.draw(st.sampled_from(places(lines)))
+    node: Any = lines
+    for key in above:
+        node = node[key]
+    node[last] = data.draw(JUNK)
+    (copy / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with contextlib.suppress(RunError) if name == "config.json" else contextlib.nullcontext():
+        assert Page(report_page([copy], 0)).text
+
+
+def evaluation(run: Path) -> dict[str, Any]:
+    """What eval writes, made of what the run kept."""
+    kept = {n: read_counts(run / "validations" / f"final-{n}.npz") for n in ("voc2012", "coco2017")}
+    plain = {name: one.result.plain() for name, one in kept.items()}
+    views = {"scales": [1.0], "flip": False}
+    return {"format": "segtrain-eval/1", "step": 12, "views": views, "datasets": plain}
+
+
+def test_doctors_findings_and_notes_are_shown(copy: Path) -> None:
+    """A doctor's report in the folder, and what the watch told in a session, stand on the page."""
+    finding = {"rule": "dead-layers", "severity": "fatal", "verdict": "<i>Nothing</i> learns.",
+               "evidence": "Zeros.", "remedy": "--conv-init he"}  # fmt: skip
+    (copy / "doctor.json").write_text(json.dumps({"fatal": True, "findings": [finding]}))
+    note = {"event": "note", "step": 5, "at": "", "words": "fc6 is dead; `segtrain doctor` tells"}
+    with (copy / "sessions.jsonl").open("a") as file:
+        file.write(json.dumps(note) + "\n")
+    text = report_page([copy], 0)
+    assert "fatal: dead-layers. <i>Nothing</i> learns. Zeros. --conv-init he" in Page(text).text
+    assert "Told at step 5: fc6 is dead; <code>segtrain doctor</code> tells" in text

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from segtrain.report.curves import Chart, Floor, Trace, chart, points_of
-from segtrain.report.record import RunRecord, is_number
+from segtrain.report.record import RunRecord
+from segtrain.report.shapes import is_number
 
 SMOOTH = 100  # lines of a log from which a curve of the loss gets a running mean
 PART = 50  # of its lines that the running mean goes over: one in so many
@@ -63,9 +64,9 @@ def scaled(value: Any, factor: float) -> float | None:  # noqa: ANN401 - of the 
 def loss_chart(runs: Sequence[RunRecord], offsets: Sequence[Offset]) -> Chart | None:
     """The training loss with the levels at which nothing was learnt."""
     traces = []
+    long = max(len(run.lines) for run in runs) >= SMOOTH
     for number, (run, offset) in enumerate(zip(runs, offsets, strict=True)):
         points = points_of(run, lambda line: line.get("loss"), offset)
-        long = len(points) >= SMOOTH
         traces.append(Trace(run.name, number, points, faint=long))
         if long:
             traces.append(Trace(f"{run.name}, running mean", number, running_mean(points)))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from segtrain.manifests import ClassInfo
 from segtrain.report.record import RunRecord
+from segtrain.report.shapes import INTERVAL, fits
 
 WIDEST = 80  # classes of the map, those with most pixels
 NUMBERED = 24  # classes up to which its cells hold numbers
@@ -47,7 +48,7 @@ class Judgement:
                 "info": known,
                 "id": i,
                 "iou": row["iou"],
-                "interval": row.get("iou_interval"),
+                "interval": ends if fits(ends := row.get("iou_interval"), INTERVAL) else None,
                 "accuracy": row["accuracy"],
                 "share": row["target_pixels"] / total,
             }

@@ -11,7 +11,8 @@ from segtrain.counts_files import Kept
 from segtrain.intervals import Interval, mean_iou_difference
 from segtrain.options.fields import flag
 from segtrain.recipe_tables import words
-from segtrain.report.record import RunRecord, is_number
+from segtrain.report.record import RunRecord
+from segtrain.report.shapes import is_number
 from segtrain.runs import quoted
 from segtrain.terminal import ends_words, percent, points
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from segtrain.report.record import RunRecord, is_number
+from segtrain.report.record import RunRecord
+from segtrain.report.shapes import is_number
 from segtrain.report.thinning import thinned
 
 HEIGHT = 300  # pixels

@@ -7,7 +7,8 @@ from typing import Any
 from segtrain.options.fields import flag
 from segtrain.recipe_tables import words
 from segtrain.recipes import RECIPES, configure, differences
-from segtrain.report.record import RunRecord, command_of, is_number, option_rows
+from segtrain.report.record import RunRecord, command_of, option_rows
+from segtrain.report.shapes import is_number
 from segtrain.runs import quoted
 from segtrain.terminal import percent
 
@@ -107,13 +108,17 @@ def sessions_of(run: RunRecord) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for line in run.sessions:
         if line["event"] == "began":
-            found.append({"from": line["step"], "to": None, "began": line.get("at", ""),
+            found.append({"from": line["step"], "to": None, "began": str(line.get("at", "")),
                           "ended": "", "how": "no end recorded: under way, or killed",
-                          "device": line.get("device", ""), "ranks": line.get("ranks", 1),
+                          "device": str(line.get("device", "")), "ranks": line.get("ranks", 1),
                           "commit": line.get("commit") or "", "seconds": None})  # fmt: skip
         elif line["event"] == "ended" and found:
             one = found[-1]
-            one |= {"to": line["step"], "ended": line.get("at", ""), "how": line.get("how", "")}
+            one |= {
+                "to": line["step"],
+                "ended": str(line.get("at", "")),
+                "how": str(line.get("how", "")),
+            }
             one["seconds"] = seconds_between(one["began"], one["ended"])
     for i, one in enumerate(found):
         if one["to"] is None:

@@ -1,9 +1,10 @@
 """The page: everything that it shows, put into its template."""
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segtrain import __version__
 from segtrain.errors import RunError
@@ -21,6 +22,9 @@ from segtrain.report.record import (
 )
 from segtrain.summary import images_words
 from segtrain.terminal import file_size, percent
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 def report_page(paths: Sequence[Path], most: int) -> str:
@@ -48,7 +52,7 @@ def report_page(paths: Sequence[Path], most: int) -> str:
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     environment.filters |= {
         "n": "{:,}".format, "pc": percent, "bytes": file_size, "duration": duration,
-        "images": images_words,
+        "images": images_words, "ticked": ticked,
     }  # fmt: skip
     stages = len(paths) == 1 and staged(paths[0])
     runs = list(stages_of(paths[0])) if stages else named_runs(paths)
@@ -110,6 +114,7 @@ def page_facts(runs: Sequence[RunRecord], most: int, *, stages: bool) -> dict[st
     alone = runs[0] if len(runs) == 1 else None
     facts: dict[str, Any] = {
         "runs": [run_facts(run) for run in runs],
+        "generated": any(run.plain.get("synthetic") for run in runs),
         "charts": charts_of(runs, offsets_of(runs, stages=stages)),
         "results": comparison.result_rows(runs),
         "paired": comparison.paired_rows(runs, stages=stages),
@@ -121,10 +126,27 @@ def page_facts(runs: Sequence[RunRecord], most: int, *, stages: bool) -> dict[st
         "sheets": [(run.name, sheets(run, most if alone else min(most, 4))) for run in runs],
         "photos": [(run.name, watched(run, most if alone else min(most, 4))) for run in runs],
     }
+    facts["warnings"] = shared_warnings(facts["runs"])
     facts["remarks"] = list(dict.fromkeys(
         f"{run.name}: {remark}" if len(runs) > 1 else remark
         for run in runs for remark in run.remarks))  # fmt: skip
     return facts
+
+
+def shared_warnings(runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The warnings of all runs, each once, with the names of the runs that it is of."""
+    found: dict[str, list[str]] = {}
+    for facts in runs:
+        for warning in facts["warnings"]:
+            found.setdefault(warning, []).append(facts["run"].name)
+    return [(", ".join(names), warning) for warning, names in found.items()]
+
+
+def ticked(text: str) -> "Markup":
+    """Words as HTML, what stands in backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 def offsets_of(runs: Sequence[RunRecord], *, stages: bool) -> list[Offset]:

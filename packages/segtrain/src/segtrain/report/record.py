@@ -1,7 +1,6 @@
 """A run as its folder tells it; nothing is computed anew, and nothing is written."""
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,16 @@ from segtrain.log_files import read_lines
 from segtrain.manifests import ClassInfo
 from segtrain.options.stages import STAGES_FILE, VARIANTS
 from segtrain.recipe_tables import words
+from segtrain.report.shapes import (
+    CONFIG,
+    DOCTOR,
+    EVALUATION,
+    OPTIONAL,
+    fits,
+    is_number,
+    misfit,
+    sound_line,
+)
 from segtrain.runs import RunFolder, quoted
 from segtrain.session_record import FILE as SESSIONS
 from segtrain.session_record import read_sessions
@@ -109,27 +118,40 @@ class RunRecord:
             if not path.is_file() or (step is None and not self.final):
                 continue
             try:
-                found.setdefault(name, []).append(read_counts(path))
+                kept = read_counts(path)
             except RunError as error:
                 self.remarks.append(str(error))
+                continue
+            if kept.result.classes == self.classes:
+                found.setdefault(name, []).append(kept)
+            else:
+                self.remarks.append(f"{path.name}: is of other classes than the run's")
         return found
 
     @cached_property
     def evaluations(self) -> list[dict[str, Any]]:
         """What `segtrain eval --json` wrote into its folder as `eval*.json`."""
         paths = sorted(self.folder.path.glob("eval*.json"))
-        found = [(path, self.read_json(path)) for path in paths]
-        return [
-            plain | {"file": path.name}
-            for path, plain in found
-            if str(plain.get("format", "")).startswith(EVAL_FORMAT)
-        ]
+        found = []
+        for path in paths:
+            plain = self.read_json(path)
+            if not str(plain.get("format", "")).startswith(EVAL_FORMAT):
+                continue
+            if wrong := misfit(plain, EVALUATION):
+                self.remarks.append(f"{path.name}: {wrong} is not as segtrain eval writes it")
+                continue
+            found.append(plain | {"file": path.name})
+        return found
 
     @cached_property
     def doctor(self) -> dict[str, Any]:
         """What `segtrain doctor --json` wrote into its folder as `doctor.json`; empty without."""
         path = self.folder.path / "doctor.json"
-        return self.read_json(path) if path.is_file() else {}
+        plain = self.read_json(path) if path.is_file() else {}
+        if plain and not fits(plain, DOCTOR):
+            self.remarks.append(f"{path.name}: is not as segtrain doctor writes it")
+            return {}
+        return plain
 
     def read_json(self, path: Path) -> dict[str, Any]:
         """A JSON file that somebody put into the folder; empty, with a remark, if it is none."""
@@ -178,11 +200,6 @@ class RunRecord:
         return self.folder.resume_command
 
 
-def is_number(value: object) -> bool:
-    """Whether a value of the log is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def read_run(path: Path, name: str | None = None) -> RunRecord:
     """The run of a folder.
 
@@ -203,19 +220,22 @@ def read_run(path: Path, name: str | None = None) -> RunRecord:
     config = folder.config()
     try:
         plain = json.loads(folder.config_file.read_text("utf-8"))
-        record = RunRecord(
-            folder=folder,
-            name=name or path.resolve().name,
-            plain=plain,
-            config=config,
-            lines=read_lines(folder.log_file),
-            sessions=read_sessions(path / SESSIONS),
-        )
-        if len(record.classes) < 2:
-            raise ValueError("it names no classes")  # noqa: TRY301 - told like all other damage
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{folder.config_file}: is damaged: {error}") from error
-    return record
+    known = {key: shape for key, shape in OPTIONAL.items() if key in plain}
+    if wrong := misfit(plain, CONFIG | known):
+        raise RunError(
+            f"{folder.config_file}: is damaged: its {wrong!r} is not as segtrain writes it; bring "
+            "back the file as it was"
+        )
+    return RunRecord(
+        folder=folder,
+        name=name or path.resolve().name,
+        plain=plain,
+        config=config,
+        lines=[sound_line(line) for line in read_lines(folder.log_file)],
+        sessions=read_sessions(path / SESSIONS),
+    )
 
 
 def staged(path: Path) -> bool:

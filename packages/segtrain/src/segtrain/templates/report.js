@@ -9,7 +9,7 @@
 
   const paint = (plot) => {
     const [ink, soft, line, card] = ["--ink", "--soft", "--line", "--card"].map(color);
-    put(plot, { background_fill_color: card, border_fill_color: card, outline_line_color: line, border_line_color: null });
+    put(plot, { background_fill_color: card, border_fill_color: card, outline_line_color: null });
     for (const part of [...plot.left, ...plot.below, ...plot.center]) {
       if (part.type.endsWith("Axis")) {
         put(part, { axis_label_text_color: soft, major_label_text_color: soft, axis_line_color: soft,
