@@ -26,7 +26,7 @@ from segtrain.session import resume, start
 from segtrain.session_record import read_sessions
 from segtrain.stages import start as start_stages
 from segtrain.train import Trainer
-from segtrain.watching import LARGEST, free_name, read_photos
+from segtrain.watching import LARGEST, Watched, free_name, predictions, read_photos
 
 Options = dict[str, Any]
 
@@ -261,3 +261,18 @@ def test_folders_and_patterns_name_photos(photos: list[Path]) -> None:
     root = photos[0].parent.parent
     found = read_photos([str(root / "a"), str(root / "*" / "*.jpg")])
     assert [one.source for one in found] == [p.as_posix() for p in photos]
+
+
+def test_photos_are_predicted_as_images_are_judged(trained: Path) -> None:
+    """A net in training predicts a photo without dropout or batch statistics, and trains on."""
+    predictor = load_predictor(load_checkpoint(trained / "last.pt"), trained, "cpu")
+    torch.manual_seed(3)
+    for parameter in predictor.model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    photo = Image.effect_noise((90, 70), 60).convert("RGB")
+    wanted = predictor.predict(photo).numpy()
+    assert len(np.unique(wanted)) > 1
+    predictor.model.train()
+    (found,) = predictions(predictor, [Watched("a", "a.jpg", photo)])
+    assert (found == wanted).all()
+    assert predictor.model.training

@@ -1,6 +1,7 @@
 """The report: self-contained, its numbers the log's, useful for every state of a run."""
 
 import contextlib
+import dataclasses
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,9 +22,9 @@ from tests.segtrain.report.pages import Page, opened
 
 from segtrain.cli import main
 from segtrain.compare import compare_runs
-from segtrain.counts_files import read_counts
+from segtrain.counts_files import as_file, read_counts
 from segtrain.errors import NonFiniteError, RunError, UsageError
-from segtrain.evaluate import evaluate_run, plain_results
+from segtrain.evaluate import Counted, evaluate_run, plain_results
 from segtrain.predictor import Views
 from segtrain.report.command import report
 from segtrain.report.gallery import chosen
@@ -409,7 +411,7 @@ def test_a_failed_run_tells_why(tiny: Options, shards: Path, tmp_path: Path) -> 
         start(tiny | {"shards": shards, "out": out, "lr": 1e30, "norm": "none", "optimizer": "sgd"})
     text = Page(report_page([out], 0)).text
     assert "failed at step" in text
-    assert "hold the steps; `segtrain replay" in text
+    assert "hold the steps; segtrain replay" in text
 
 
 @given(st.lists(st.floats(allow_nan=True), min_size=1, max_size=400), st.integers(8, 60))
@@ -518,3 +520,24 @@ def test_doctors_findings_and_notes_are_shown(copy: Path) -> None:
     text = report_page([copy], 0)
     assert "fatal: dead-layers. <i>Nothing</i> learns. Zeros. --conv-init he" in Page(text).text
     assert "Told at step 5: fc6 is dead; <code>segtrain doctor</code> tells" in text
+
+
+def test_paired_differences_pair_the_images(run: Path, copy: Path, tmp_path: Path) -> None:
+    """In whatever order two runs judged their images, each is compared with itself."""
+    other = shutil.copytree(copy, tmp_path / "other")
+    for name in ("voc2012", "coco2017"):
+        path = other / "validations" / f"final-{name}.npz"
+        kept = read_counts(path).result
+        turned = kept.counted.images.taken(np.arange(kept.images)[::-1])
+        changed = dataclasses.replace(kept, counted=Counted(kept.confmat, turned))
+        as_file(changed, 12)(path)
+    page = Page(report_page([run, other], 0))
+    assert page.row("run", "other", "voc2012")[6:9] == ["+0.0", "-", "both predict the same"]
+    path = other / "validations" / "final-voc2012.npz"
+    few = kept.counted.images.taken(np.arange(3))
+    fewer = dataclasses.replace(
+        kept, dataset="voc2012", counted=Counted(torch.diag(torch.tensor(few.targets.sum(0))), few)
+    )
+    as_file(fewer, 12)(path)
+    told = Page(report_page([run, other], 0)).text
+    assert "Not known: they were judged on different images." in told
