@@ -21,7 +21,7 @@ from segdata import locks, plan, shards
 from segdata.build import build
 from segdata.classes import ClassSet
 from segdata.coco import open_coco
-from segdata.errors import OutputError, SampleError, SourceError
+from segdata.errors import OutputError, SampleError, SourceError, UsageError
 from segdata.labels import LabelPolicy
 from segdata.plan import BuildOptions
 from segdata.samples import Source
@@ -505,3 +505,42 @@ def test_no_shard_is_empty(make: "Make", tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert made("voc", data, tmp_path / "out", shard_samples=1, skip_errors=True) == manifest
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_the_resize_is_recorded_and_verified(small: Path, tmp_path: Path) -> None:
+    """`opencv` stands in the manifest with its version; other images come out, the same masks."""
+    pytest.importorskip("cv2")
+    usual, other = tmp_path / "pillow", tmp_path / "opencv"
+    before = made("coco", small, usual)
+    manifest = made("coco", small, other, resize="opencv")
+    assert before["options"]["resampling"] == "bilinear"
+    assert manifest["options"]["resampling"] == "opencv-area"
+    assert "opencv" in manifest["versions"]
+    assert "opencv" not in before["versions"]
+    images, masks = [], []
+    for folder in (usual, other):
+        samples = dict(pair for tar in sorted(folder.glob("*.tar")) for pair in read_samples(tar))
+        images.append({key: members["jpg"] for key, members in samples.items()})
+        masks.append({key: members["seg.png"] for key, members in samples.items()})
+    assert masks[0] == masks[1]
+    assert images[0] != images[1]
+    found = {finding.defect for finding in verify(other, data=small).findings}
+    assert not found & {"image-differs", "image-bytes", "source-broken"}
+
+
+def test_another_resize_is_refused_in_the_same_directory(small: Path, tmp_path: Path) -> None:
+    """Shards of one kernel and of another do not mix."""
+    pytest.importorskip("cv2")
+    made("coco", small, tmp_path)
+    with pytest.raises(OutputError, match="other options"):
+        made("coco", small, tmp_path, resize="opencv")
+
+
+def test_without_opencv_its_resize_is_refused(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resize whose library is not installed is a usage error that names the remedy."""
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(UsageError, match="pip install segdata"):
+        made("coco", small, tmp_path / "out", resize="opencv")
+    assert not (tmp_path / "out").exists()

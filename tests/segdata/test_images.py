@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from segdata.archive import open_archive
@@ -173,3 +174,23 @@ def test_cut_data_does_not_decode(make: "Make") -> None:
     data = make.jpeg(64, 64)
     with pytest.raises(BrokenImageError, match="does not decode"):
         resize_jpeg(data[: len(data) * 2 // 3], 10, 10, 92)
+
+
+def by_area(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.float64]:
+    """The mean of the source under each target pixel, exactly, by whole sub-pixels."""
+    fine = np.repeat(np.repeat(pixels.astype(np.float64), height, 0), width, 1)
+    rows, columns = pixels.shape[:2]
+    return fine.reshape(height, rows, width, columns, -1).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("size", [(9, 12), (16, 21), (5, 7)])
+def test_opencv_area_is_the_mean_of_what_lies_below(size: tuple[int, int]) -> None:
+    """`opencv` gives the mean of the source under each pixel, within what the JPEG loses."""
+    pytest.importorskip("cv2")
+    ramp = np.add.outer(np.arange(20), np.arange(28))[..., None] * np.array([5, 3, 1])
+    source = io.BytesIO()
+    Image.fromarray(ramp.astype(np.uint8)).save(source, "PNG")
+    resized = resize_jpeg(source.getvalue(), *size, 95, "opencv")
+    found = np.asarray(Image.open(io.BytesIO(resized)), np.float64)
+    assert abs(found - by_area(ramp.astype(np.uint8), *size)).mean() < 3
+    assert resized != resize_jpeg(source.getvalue(), *size, 95)

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import tarfile
@@ -349,3 +350,29 @@ def test_a_directory_without_manifests_is_refused(tmp_path: Path, names: Sequenc
         shards.manifests(tmp_path)
     with pytest.raises(ShardsError, match="no shards directory"):
         shards.manifests(tmp_path / "absent")
+
+
+@given(st.text("abcdefghijklmnopqrstuvwxyz0123456789_-.", min_size=1, max_size=100), st.binary())
+def test_tar_is_that_of_tarfile(name: str, data: bytes) -> None:
+    """A tar has the bytes that Python's own `tarfile` gives it in the USTAR format."""
+    ours, theirs = shards._Tar(), io.BytesIO()
+    ours.file = io.BytesIO()
+    with tarfile.open(fileobj=theirs, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for content in (data, b"x" * 30_000):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    begins = ours.append([(name, data), (name, b"x" * 30_000)])
+    ours.close()
+    written = ours.file.getvalue()
+    assert written == theirs.getvalue()
+    assert written[begins[0] : begins[0] + len(data)] == data
+    assert (ours.size, ours.sha256.digest()) == (len(written), hashlib.sha256(written).digest())
+
+
+@given(st.integers(0, 8**11 - 1))
+def test_tar_header_of_any_size(size: int) -> None:
+    """A member's header is that of `tarfile` for every size that the format can say."""
+    info = tarfile.TarInfo("key.jpg")
+    info.size = size
+    assert shards._header("key.jpg", size) == info.tobuf(tarfile.USTAR_FORMAT)

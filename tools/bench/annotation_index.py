@@ -13,7 +13,6 @@ printed.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,11 +20,12 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import measuring
 import numpy as np
+from measuring import peak_memory
 
 IMAGES, ANNOTATIONS = 118_287, 860_001  # of instances_train2017.json
 FILE = "annotations/instances_train2017.json"
@@ -126,21 +126,6 @@ def index_with_pycocotools(folder: Path) -> int:
     return len(COCO(folder / FILE).imgs)
 
 
-def peak_memory() -> float:
-    """The most memory that this process has held, MiB.
-
-    Linux keeps the peak of whoever started a program in its `ru_maxrss`, not in its `VmHWM`.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = status.read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
 def child(subject: str, folder: Path) -> None:
     """Index once, in this fresh process, and print what it took as JSON."""
     import pycocotools.coco  # noqa: F401 - its import is no part of the index
@@ -212,11 +197,7 @@ def main() -> None:
         for _ in range(given.repeats):
             for subject, kind in SUBJECTS.items():
                 runs[subject].append(measure(subject, folder / kind))
-        versions = [f"{name} {version(name)}" for name in ("pycocotools", "msgspec", "numpy")]
-        machine = (
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        )
-        print(f"{machine}, {', '.join(versions)}")
+        print(measuring.header("pycocotools", "msgspec", "numpy"))
         print(f"{file.stat().st_size / 1e6:,.0f} MB, median of {given.repeats} runs each")
         report(runs)
 

@@ -7,7 +7,7 @@ stays raw until a worker needs it. pycocotools' rasteriser turns outlines into p
 import gc
 import hashlib
 import math
-from collections import defaultdict
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -43,6 +43,7 @@ DOWNLOADS = {
 }
 HOST = "http://images.cocodataset.org"
 ENCODER = msgspec.json.Encoder()
+SWITCH = 0.0005  # seconds until a thread gets the interpreter that waits for it; usual is 0.005
 
 
 class CocoAnnotation(msgspec.Struct, gc=False):
@@ -235,12 +236,21 @@ def read_instances(archive: Archive, name: str, classes: ClassSet) -> tuple[Inst
 
 
 def _ahead(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same parts, each read and unpacked in a thread while the one before it is used."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, parts, None)
-        while (part := coming.result()) is not None:
+    """The same parts, each read and unpacked in a thread while the one before it is used.
+
+    The thread asks for the interpreter after reading, unpacking and summing of each part. At the
+    usual interval it would wait for it longer than it works.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH)
+    try:
+        with ThreadPoolExecutor(1) as thread:
             coming = thread.submit(next, parts, None)
-            yield part
+            while (part := coming.result()) is not None:
+                coming = thread.submit(next, parts, None)
+                yield part
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _index(text: JsonText, classes: ClassSet) -> Instances:
@@ -251,25 +261,42 @@ def _index(text: JsonText, classes: ClassSet) -> Instances:
         RecursionError: it is nested too deeply.
     """
     images: list[CocoImage] | None = None
-    chosen: defaultdict[int, list[CocoAnnotation]] | None = None
+    chosen: list[CocoAnnotation] | None = None
     info: Any = None
     for name in text.keys():  # noqa: SIM118 - no dictionary: each key must be read once
         if name == "images":
             images = [image for some in text.records(CocoImage) for image in some]
         elif name == "annotations":
-            chosen, of_coco = defaultdict(list), classes.of_coco
+            chosen, of_coco = [], classes.of_coco
             for some in text.records(CocoAnnotation):
                 for annotation in some:
                     if annotation.category_id in of_coco:
                         annotation.segmentation = annotation.segmentation.copy()
-                        chosen[annotation.image_id].append(annotation)
+                        chosen.append(annotation)
         elif name == "info":
             info = msgspec.json.decode(text.value())
         else:
             text.value()
     if images is None or chosen is None:
         raise ValueError(f"it has no list of {'images' if images is None else 'annotations'}")
-    return Instances(images, chosen, isinstance(info, dict) and info.get("synthetic") is True)
+    synthetic = isinstance(info, dict) and info.get("synthetic") is True
+    return Instances(images, _by_image(chosen), synthetic)
+
+
+def _by_image(annotations: Sequence[CocoAnnotation]) -> dict[int, list[CocoAnnotation]]:
+    """Annotations by image, in their order.
+
+    They are sorted once: lists that grow in turns lie all over the memory, and take longer than
+    the decoding of the JSON.
+    """
+    ids = np.fromiter([note.image_id for note in annotations], np.int64, len(annotations))
+    order = np.argsort(ids, kind="stable")
+    notes = np.empty(len(annotations), object)
+    notes[:] = annotations
+    grouped: list[CocoAnnotation] = notes[order].tolist()
+    begins = [0, *(np.flatnonzero(np.diff(ids[order])) + 1).tolist()] if grouped else []
+    bounds = pairwise([*begins, len(grouped)])
+    return {grouped[begin].image_id: grouped[begin:end] for begin, end in bounds}
 
 
 def _split(

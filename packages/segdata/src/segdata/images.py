@@ -9,7 +9,12 @@ import numpy as np
 from PIL import Image
 
 JPEG_NAMES = (".jpg", ".jpeg")  # files of these names are stored as they are, where they fit
-RESAMPLING = "bilinear"  # Pillow's: antialiased, its support grows with the reduction
+RESAMPLING = {"pillow": "bilinear", "opencv": "opencv-area"}
+"""What the manifest calls a resize, by the option's name; both are antialiased.
+
+`bilinear` is Pillow's, a triangle whose support grows with the reduction. `opencv-area` is OpenCV's
+`INTER_AREA`: each pixel is the mean of the source below it.
+"""
 FULL_16_BITS = 65535
 STANDALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length: TEM, RST0..7
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0..15 without DHT, JPG and DAC
@@ -102,7 +107,9 @@ def measure(name: str, data: bytes) -> tuple[int, int]:
         raise BrokenImageError(f"it is no image: {_text(error)}") from error
 
 
-def resize_jpeg(data: bytes, height: int, width: int, quality: int) -> bytes:
+def resize_jpeg(
+    data: bytes, height: int, width: int, quality: int, resize: str = "pillow"
+) -> bytes:
     """Decode an image, resize it with antialiasing to (height, width), encode it as a JPEG.
 
     Greyscale stays greyscale, 16 bits of it become 8; everything else becomes RGB, without its
@@ -114,18 +121,35 @@ def resize_jpeg(data: bytes, height: int, width: int, quality: int) -> bytes:
         height: pixels.
         width: pixels.
         quality: 1..95, libjpeg's scale.
+        resize: whose kernel, `pillow` or `opencv`.
 
     Raises:
         BrokenImageError: it does not decode to its end.
     """
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            image = _eight_bits(opened).resize((width, height), Image.Resampling.BILINEAR)
+            image = RESIZES[resize](_eight_bits(opened), (width, height))
     except UNDECODABLE as error:
         raise BrokenImageError(f"it does not decode: {_text(error)}") from error
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def _by_pillow(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _by_opencv(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if image.size == size:  # only encoded anew
+        return image
+    import cv2
+
+    cv2.setNumThreads(1)  # there is a process for each core
+    return Image.fromarray(cv2.resize(np.asarray(image), size, interpolation=cv2.INTER_AREA))
+
+
+RESIZES = {"pillow": _by_pillow, "opencv": _by_opencv}
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -18,6 +18,7 @@ BRACKET = re.compile(rb'[{}\[\]]|"[^"\\]*(?:\\.[^"\\]*)*("?)', re.DOTALL)
 SCALAR = re.compile(rb"[^ \t\n\r,\]}]+")
 LITTLE = 2000  # bytes at hand that are not worth a guess
 SLOWLY = 1 << 18  # bytes of records found by their brackets before the next guess
+PIECE = 1 << 17  # bytes of text at a time: they stay in the processor's cache
 
 
 class JsonText:
@@ -32,7 +33,7 @@ class JsonText:
     """
 
     def __init__(self, parts: Iterator[bytes]) -> None:
-        self._parts = parts
+        self._parts = _pieces(parts)
         self._text = b""  # what has arrived and is not read yet, from _at on
         self._at = 0
 
@@ -170,3 +171,13 @@ class JsonText:
             arrived += len(part)
         self._text, self._at = b"".join(text), 0
         return arrived > 0
+
+
+def _pieces(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text in pieces of at most `PIECE` bytes."""
+    for part in parts:
+        if len(part) <= PIECE:
+            yield part
+            continue
+        for begin in range(0, len(part), PIECE):
+            yield part[begin : begin + PIECE]

@@ -3,7 +3,8 @@
 A mask is uint8 (H, W): 0 background, 1..C class ids, 255 ignore.
 """
 
-import io
+import struct
+import zlib
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +14,10 @@ from PIL import Image
 T = TypeVar("T", bound=np.generic)
 Mask = NDArray[np.uint8]
 IGNORE = 255
-ZLIB_RLE = 3  # run-length strategy: on masks smaller and twice as fast as the default
+PNG = b"\x89PNG\r\n\x1a\n"
+GREY_8_BIT = (8, 0, 0, 0, 0)  # depth, colour type, and compression, filters, interlace: the usual
+MEMORY = 9  # zlib's most: 256 KiB
+UP = 2  # PNG's filter that leaves differences to the row above, which of masks are mostly zeros
 
 
 def nearest_indices(source: int, target: int) -> NDArray[np.int64]:
@@ -32,20 +36,37 @@ def resize(mask: NDArray[T], height: int, width: int) -> NDArray[T]:
         return mask
     rows = nearest_indices(mask.shape[0], height)
     columns = nearest_indices(mask.shape[1], width)
-    return mask[rows[:, None], columns[None, :]]
+    if mask.flags.c_contiguous:  # along the memory first
+        return mask.take(rows, 0).take(columns, 1)
+    return np.ascontiguousarray(mask[:, columns][rows])
 
 
 def encode_png(mask: Mask) -> bytes:
     """The mask as an 8-bit greyscale PNG whose grey values are the ids.
 
     Not a palette PNG: common decoders turn palettes into colours or luminance and lose the ids.
+    One filter for all rows and zlib's run-length strategy: as small as a general encoder makes it,
+    in a third of the time, for that one tries all filters on each row.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(mask).save(buffer, "PNG", compress_level=1, compress_type=ZLIB_RLE)
-    return buffer.getvalue()
+    height, width = mask.shape
+    rows = np.empty((height, width + 1), np.uint8)
+    rows[:, 0] = UP
+    rows[0, 1:] = mask[0]
+    np.subtract(mask[1:], mask[:-1], out=rows[1:, 1:])  # modulo 256, as PNG has it
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, MEMORY, zlib.Z_RLE)
+    packed = packer.compress(rows.data) + packer.flush()
+    header = struct.pack(">II5B", width, height, *GREY_8_BIT)
+    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    return PNG + b"".join(_chunk(name, content) for name, content in chunks)
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG: length, name, content, CRC-32 of both."""
+    crc32 = zlib.crc32(content, zlib.crc32(name))
+    return b"".join((struct.pack(">I", len(content)), name, content, struct.pack(">I", crc32)))
 
 
 def count_pixels(mask: Mask, classes: int) -> list[int]:
     """Pixels of id 0, 1, …, `classes`, and last of 255: `classes` + 2 numbers."""
-    counts = np.bincount(mask.ravel(), minlength=256)
-    return [*counts[: classes + 1].tolist(), int(counts[IGNORE])]
+    counts = Image.fromarray(mask).histogram()
+    return [*counts[: classes + 1], counts[IGNORE]]

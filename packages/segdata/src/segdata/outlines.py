@@ -2,6 +2,7 @@
 
 from typing import Any
 
+NUMBERS = frozenset((int, float, bool))  # `True` is 1
 SLACK = 1.0  # pixels that a point may lie outside the image: annotators' rounding, not a defect
 
 
@@ -15,14 +16,21 @@ def outline_problem(segmentation: Any, height: int, width: int) -> tuple[str, st
     if not isinstance(segmentation, list) or not segmentation:
         return "a list of polygons, or run lengths", repr(segmentation)[:80]
     for polygon in segmentation:
-        if not isinstance(polygon, list) or not all(isinstance(v, int | float) for v in polygon):
+        if not isinstance(polygon, list) or not NUMBERS.issuperset(map(type, polygon)):
             return "polygons as lists of numbers", repr(polygon)[:80]
         if len(polygon) % 2 or len(polygon) < 6:
             return "polygons of at least 3 points (x, y)", f"one of {len(polygon)} numbers"
-        for x, y in zip(polygon[0::2], polygon[1::2], strict=True):
-            if not (-SLACK <= x <= width + SLACK and -SLACK <= y <= height + SLACK):
-                return f"points inside the image of {width}x{height}", f"x={x} y={y}"
+        xs, ys = polygon[0::2], polygon[1::2]
+        if not (_within(xs, width) and _within(ys, height)):
+            x, y = next((x, y) for x, y in zip(xs, ys, strict=True)
+                        if not (_within([x], width) and _within([y], height)))  # fmt: skip
+            return f"points inside the image of {width}x{height}", f"x={x} y={y}"
     return None
+
+
+def _within(values: list[float], side: int) -> bool:
+    """Whether all lie within an image's side, or nearly."""
+    return min(values) >= -SLACK and max(values) <= side + SLACK
 
 
 def _rle_problem(rle: dict[str, Any], height: int, width: int) -> tuple[str, str] | None:

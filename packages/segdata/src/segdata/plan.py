@@ -7,6 +7,7 @@ how a resumed build knows what is done, and refuses to mix.
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,7 @@ from typing import Any
 from segdata import engine, shards
 from segdata.classes import ClassSet
 from segdata.engine import Progress
-from segdata.errors import OutputError, SampleError, SourceError
+from segdata.errors import OutputError, SampleError, SourceError, UsageError
 from segdata.images import RESAMPLING
 from segdata.labels import LabelPolicy
 from segdata.samples import Sample, Source, Split
@@ -39,6 +40,7 @@ class BuildOptions:
         size: longest side of train images, pixels; 0 keeps native sizes.
         val_size: the same for val.
         quality: of re-encoded JPEGs, 1..95.
+        resize: whose kernel resizes images: `pillow`, or `opencv` where that is installed.
         shard_samples: samples in a shard, at most.
         shard_bytes: if not 0, bytes of source images in a shard, about; sets the samples.
         seed: of the order of the samples.
@@ -55,6 +57,7 @@ class BuildOptions:
     size: int = 512
     val_size: int = 0
     quality: int = 92
+    resize: str = "pillow"
     shard_samples: int = 1000
     shard_bytes: int = 0
     seed: int = 0
@@ -114,7 +117,7 @@ def made_with(source: Source, options: BuildOptions) -> dict[str, Any]:
             "size": options.size,
             "val_size": options.val_size,
             "quality": options.quality,
-            "resampling": RESAMPLING,
+            "resampling": RESAMPLING[options.resize],
             "shard_samples": options.shard_samples,
             "shard_bytes": options.shard_bytes,
             "limit": options.limit,
@@ -122,25 +125,42 @@ def made_with(source: Source, options: BuildOptions) -> dict[str, Any]:
         },
         "seed": options.seed,
         "synthetic": source.synthetic,
-        "versions": codec_versions(rasteriser=source.labels["policy"] not in MASKS),
+        "versions": codec_versions(
+            rasteriser=source.labels["policy"] not in MASKS, opencv=options.resize == "opencv"
+        ),
     }
 
 
-def codec_versions(*, rasteriser: bool) -> dict[str, str]:
-    """Versions of whatever decides bytes: other ones may encode the same pixels differently."""
+def codec_versions(*, rasteriser: bool, opencv: bool = False) -> dict[str, str]:
+    """Versions of whatever decides bytes: other ones may encode the same pixels differently.
+
+    Raises:
+        UsageError: OpenCV is wanted and not installed.
+    """
     from PIL import features
 
     turbo = features.version_feature("libjpeg_turbo") if features.check("libjpeg_turbo") else None
     jpeg = f"libjpeg-turbo {turbo}" if turbo else str(features.version("jpg"))
-    zlib_ng = features.check("zlib_ng")
-    zlib = f"zlib-ng {features.version('zlib_ng')}" if zlib_ng else str(features.version("zlib"))
     found = {
         "segdata": version("segdata"),
         "pillow": version("pillow"),
         "jpeg": jpeg,
-        "zlib": zlib,
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,  # Python's own packs the masks
     }
+    if opencv:
+        found["opencv"] = _opencv_version()
     return found | ({"pycocotools": version("pycocotools")} if rasteriser else {})
+
+
+def _opencv_version() -> str:
+    try:
+        import cv2
+    except ImportError as error:
+        raise UsageError(
+            "--resize opencv needs OpenCV, which is not installed",
+            advice="pip install segdata[opencv], or leave --resize away",
+        ) from error
+    return cv2.__version__
 
 
 def plan_split(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from segdata.classes import COCO_CATEGORIES, VOC_NAMES
+from segdata.images import RESAMPLING
 from segdata.labels import MIN_AREA
 from segdata.plan import BuildOptions
 
@@ -211,6 +212,8 @@ def _flags(manifest: Manifest, kind: str) -> Iterator[tuple[str, object]]:
         yield "--labels", labels["policy"]
     recorded = {k: v for k, v in labels.items() if k not in ("policy", "version")}
     recorded |= {k: v for k, v in manifest["options"].items() if k != "resampling"}
+    if manifest["options"].get("resampling") == RESAMPLING["opencv"]:
+        recorded["resize"] = "opencv"
     for name, value in (recorded | {"seed": manifest["seed"]}).items():
         if value != defaults.get(name, value if not value else None):
             yield f"--{name.replace('_', '-')}", value

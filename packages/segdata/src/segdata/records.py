@@ -9,7 +9,7 @@ from segdata import engine, masks, shards
 from segdata.errors import OutputError, SampleError
 from segdata.images import BrokenImageError, fit, is_jpeg_name, measure, resize_jpeg
 from segdata.labels import LabelPolicy
-from segdata.plan import ShardTask, codec_versions, differences
+from segdata.plan import BuildOptions, ShardTask, codec_versions, differences
 from segdata.samples import Loaded, Sample
 
 PROOF = ".proof"  # suffix of the hidden file by which workers elsewhere know the directory
@@ -64,7 +64,8 @@ def is_done(task: ShardTask) -> bool:
 
 def _refuse_other_versions(task: ShardTask) -> None:
     then = task.basis["versions"]
-    found = differences(codec_versions(rasteriser="pycocotools" in then), then)
+    here = codec_versions(rasteriser="pycocotools" in then, opencv="opencv" in then)
+    found = differences(here, then)
     if found:
         raise OutputError(
             "a worker's libraries differ, so its shards would have other bytes",
@@ -145,11 +146,11 @@ def _record(sample: Sample, task: ShardTask) -> shards.Record | str:
         "source_width": loaded.width,
         "pixels": masks.count_pixels(mask, len(options.classes)),
         "objects": np.bincount(ids, minlength=len(options.classes) + 1)[1:].tolist(),
-        "crowd_pixels": int(np.count_nonzero(masks.resize(_crowd(loaded), height, width))),
+        "crowd_pixels": _crowd_pixels(loaded, height, width),
     }
     return shards.Record(
         facts,
-        _fitted_image(sample, loaded, height, width, options.quality),
+        _fitted_image(sample, loaded, height, width, options),
         masks.encode_png(mask),
         mask,
         [(region.class_id, region.area) for region in objects],
@@ -165,13 +166,12 @@ def _whole_mask(loaded: Loaded, policy: LabelPolicy, split: str) -> NDArray[np.u
     return policy.rejects_mask(split, painted.mask) or policy.finish(painted)
 
 
-def _crowd(loaded: Loaded) -> NDArray[np.bool_]:
-    """Where crowds lie at source size, bool (H, W)."""
-    crowd = np.zeros((loaded.height, loaded.width), np.bool_)
-    for region in loaded.regions:
-        if region.crowd:
-            crowd |= region.pixels()
-    return crowd
+def _crowd_pixels(loaded: Loaded, height: int, width: int) -> int:
+    """Pixels of crowds at the size (height, width)."""
+    crowds = [region.pixels() for region in loaded.regions if region.crowd]
+    if not crowds:
+        return 0
+    return int(np.count_nonzero(masks.resize(np.logical_or.reduce(crowds), height, width)))
 
 
 def _check_size(sample: Sample, loaded: Loaded) -> None:
@@ -189,13 +189,15 @@ def _check_size(sample: Sample, loaded: Loaded) -> None:
         )
 
 
-def _fitted_image(sample: Sample, loaded: Loaded, height: int, width: int, quality: int) -> bytes:
+def _fitted_image(
+    sample: Sample, loaded: Loaded, height: int, width: int, options: BuildOptions
+) -> bytes:
     """A JPEG's own bytes where they fit, else the image resized and encoded once."""
     same = (height, width) == (loaded.height, loaded.width)
     if same and is_jpeg_name(sample.image.basename):
         return loaded.image
     try:
-        return resize_jpeg(loaded.image, height, width, quality)
+        return resize_jpeg(loaded.image, height, width, options.quality, options.resize)
     except BrokenImageError as error:
         raise _damaged(sample, error) from error
 

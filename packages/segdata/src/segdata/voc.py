@@ -38,6 +38,7 @@ SEG11VALID = 736  # images of the FCN papers' validation split
 OFFICIAL = {2012: {"train": 1464, "val": 1449}, 2007: {"train": 209, "val": 213}}
 SIZES = {2012: "2.0 GB", 2007: "0.46 GB"}
 LIST = "ImageSets/Segmentation/{}.txt"
+SAME = bytes(range(len(VOC_NAMES) + 1))  # where a table begins with it, ids stay what they are
 DEPTH = 24  # place of a PNG's bits a channel, in its first chunk
 RESTORE = "restore the official mask, or leave the sample out with --on-error skip"
 MARKER = "SYNTHETIC.txt"  # generated archives hold it beside JPEGImages
@@ -71,7 +72,8 @@ class VocSample(Drawn):
             SourceFile.of(f"{self.root}/JPEGImages/{self.image.basename}", image),
             SourceFile.of(f"{self.root}/SegmentationClass/{self.mask.basename}", png),
         )
-        mask = np.frombuffer(self.table, np.uint8)[ids]
+        same = self.table[: len(SAME)] == SAME and self.table[IGNORE] == IGNORE
+        mask = ids if same else np.frombuffer(self.table, np.uint8)[ids]
         return Loaded(image, ids.shape[0], ids.shape[1], files, mask=mask)
 
     def _decoded(self, png: bytes) -> NDArray[np.uint8]:
@@ -123,7 +125,7 @@ class VocSample(Drawn):
                 found=f"{ids[y, x]} ({int(wrong.sum()):,} such pixels)",
                 advice=RESTORE,
             )
-        return np.array(ids, np.uint8)
+        return ids
 
 
 @dataclass(frozen=True)

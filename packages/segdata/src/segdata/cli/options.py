@@ -100,6 +100,14 @@ ValSize = Annotated[
 Quality = Annotated[
     int, typer.Option(min=1, max=95, help="Of JPEGs encoded anew.", rich_help_panel=IMAGES)
 ]
+Resize = Annotated[
+    Literal["pillow", "opencv"],
+    typer.Option(
+        help="Whose antialiased kernel resizes images: Pillow's bilinear, or OpenCV's area, which "
+        "is faster (needs segdata\\[opencv]). One directory holds one of a data set.",
+        rich_help_panel=IMAGES,
+    ),
+]
 Out = Annotated[
     Path,
     typer.Option(

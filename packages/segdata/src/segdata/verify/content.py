@@ -35,6 +35,7 @@ class CompareTask:
         rules: of the split.
         labels: the policy.
         quality: of re-encoded images.
+        resampling: of resized ones.
         sidecar: None where it is unreadable.
         whole: whether `stored` are all of the shard's samples.
     """
@@ -46,6 +47,7 @@ class CompareTask:
     rules: Rules
     labels: Labels
     quality: int
+    resampling: str
     sidecar: contract.Sidecar | None
     whole: bool
 
@@ -84,7 +86,7 @@ def compare_shard(task: CompareTask) -> Comparison:
                 if mask is not None:
                     _compare_mask(stored, mask, record, task, log, result)
                 result.files.update(record.files())
-                _compare_image(stored, stored.image.read(file), record, task.quality, log)
+                _compare_image(stored, stored.image.read(file), record, task, log)
             except UNREADABLE as error:
                 detail = f"expected image and labels that can be read, found: {_line(error)}"
                 log.add("source-broken", detail, at=stored.facts.key)
@@ -183,7 +185,9 @@ def _compare_counts(
     log.compare("counts-differ", "crowd_pixels", crowds, facts.crowd_pixels, at=at)
 
 
-def _compare_image(stored: Stored, data: bytes, record: Record, quality: int, log: Log) -> None:
+def _compare_image(
+    stored: Stored, data: bytes, record: Record, task: CompareTask, log: Log
+) -> None:
     facts = stored.facts
     if record.image is None:
         log.add("source-broken", "expected an image file in the source, found none", at=facts.key)
@@ -197,7 +201,7 @@ def _compare_image(stored: Stored, data: bytes, record: Record, quality: int, lo
             log.add("image-bytes", detail, at=stored.image.name)
         return
     try:
-        difference, bound = images.differences(data, source, quality)
+        difference, bound = images.differences(data, source, task.quality, task.resampling)
     except UNDECODABLE as error:
         log.add("source-broken", f"an image does not decode: {_line(error)}", at=facts.key)
         return

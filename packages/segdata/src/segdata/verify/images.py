@@ -26,14 +26,20 @@ def decode(data: bytes) -> Pixels:
         return np.asarray(opaque.convert("RGB"), dtype=np.float32)
 
 
-def shrink(image: Pixels, height: int, width: int) -> Pixels:
-    """An antialiased bilinear resize, float32 (height, width, 3).
+def shrink(image: Pixels, height: int, width: int, *, resampling: str = "bilinear") -> Pixels:
+    """An antialiased resize, float32 (height, width, 3), as one matrix a dimension.
 
-    Each output pixel is the mean of the source under a triangle that is two output pixels wide and
-    centred on it: the definition, as one matrix for the rows and one for the columns.
+    Of `bilinear` each output pixel is the mean of the source under a triangle that is two output
+    pixels wide and centred on it; of `opencv-area` that under the output pixel itself.
+
+    Raises:
+        ValueError: another resampling.
     """
-    rows = _weights(image.shape[0], height)  # (height, H)
-    columns = _weights(image.shape[1], width)  # (width, W)
+    weights = {"bilinear": _weights, "opencv-area": _area_weights}.get(resampling)
+    if weights is None:
+        raise ValueError(f"this version knows no resampling {resampling!r}")
+    rows = weights(image.shape[0], height)  # (height, H)
+    columns = weights(image.shape[1], width)  # (width, W)
     channels = [rows @ image[..., channel] @ columns.T for channel in range(image.shape[2])]
     return np.stack(channels, axis=-1)
 
@@ -48,13 +54,26 @@ def _weights(source: int, target: int) -> Pixels:
     return normalised
 
 
-def differences(stored: bytes, source: bytes, quality: int) -> tuple[float, float]:
+@lru_cache(maxsize=8)
+def _area_weights(source: int, target: int) -> Pixels:
+    edges = np.arange(target + 1) * (source / target)
+    pixels = np.arange(source)[None, :]
+    begin, end = edges[:-1, None], edges[1:, None]
+    shared = np.clip(np.minimum(end, pixels + 1) - np.maximum(begin, pixels), 0.0, None)
+    normalised: Pixels = (shared / shared.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalised
+
+
+def differences(
+    stored: bytes, source: bytes, quality: int, resampling: str = "bilinear"
+) -> tuple[float, float]:
     """How far a stored image is from its source, and how far it may be.
 
     Args:
         stored: JPEG, smaller than the source.
         source: the source's image file.
         quality: that the build recorded, 1 to 95.
+        resampling: likewise.
 
     Returns:
         The mean absolute difference between the stored image and our own resize of the source, in
@@ -66,7 +85,7 @@ def differences(stored: bytes, source: bytes, quality: int) -> tuple[float, floa
         OSError: one of them does not decode.
     """
     found = decode(stored)  # (h, w, 3)
-    expected = shrink(decode(source), *found.shape[:2])  # (h, w, 3)
+    expected = shrink(decode(source), *found.shape[:2], resampling=resampling)  # (h, w, 3)
     buffer = io.BytesIO()
     rounded = np.clip(np.rint(expected), 0, 255).astype(np.uint8)
     Image.fromarray(rounded).save(buffer, "JPEG", quality=quality)

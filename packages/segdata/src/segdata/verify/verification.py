@@ -341,6 +341,7 @@ class _Content:
             rules=_rules(manifest, name),
             labels=_labels(manifest),
             quality=manifest.options.quality,
+            resampling=manifest.options.resampling,
             sidecar=check.sidecar,
             whole=check.tally is not None and check.tally.whole,
         )
