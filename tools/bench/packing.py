@@ -28,7 +28,7 @@ import numpy as np
 from measuring import Run
 from PIL import Image
 
-PEERS = {
+PEERS = {  # both that need torch share one environment
     "webdataset": ["webdataset"],
     "litdata": ["litdata", "mosaicml-streaming"],
     "streaming": ["litdata", "mosaicml-streaming"],
@@ -228,7 +228,7 @@ def subjects_of(
             continue
         needed = [*PEERS[tool], *(same(name) for name in ("pillow", "pycocotools"))]
         try:
-            python = measuring.environment(peers, tool, needed)
+            python = measuring.environment(peers, "+".join(PEERS[tool]), needed)
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"{tool} cannot be installed here: {error}")
             continue

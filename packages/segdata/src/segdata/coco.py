@@ -224,7 +224,7 @@ def read_instances(archive: Archive, name: str, classes: ClassSet) -> tuple[Inst
     parts = member.parts()
     try:
         instances = _index(JsonText(_ahead(iter(parts))), classes)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OverflowError) as error:  # ids beyond 64 bits, too
         raise SourceError(
             "an annotation file is not COCO's instances JSON",
             where=member.where,
