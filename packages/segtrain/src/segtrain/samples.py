@@ -41,6 +41,9 @@ def decode_image(data: bytes, formats: tuple[str, ...] = ("JPEG",)) -> Image.Ima
         if image.mode.startswith("I"):
             values = np.asarray(image).astype(np.float64) / 257
             return Image.fromarray(values.round().astype(np.uint8)).convert("RGB")
+        if image.mode == "RGB":
+            image.load()
+            return image
         return image.convert("RGB")
 
 
@@ -81,8 +84,8 @@ def decode(sample: Sample, num_classes: int) -> Decoded:
             f"the image has {image.width}x{image.height} pixels, "
             f"its mask {mask.shape[1]}x{mask.shape[0]}"
         )
-    wrong = mask[(mask >= num_classes) & (mask != IGNORE_INDEX)]
-    if wrong.size:
+    if (mask + np.uint8(1)).max(initial=0) > num_classes:  # 255 + 1 is 0 here
+        wrong = mask[(mask >= num_classes) & (mask != IGNORE_INDEX)]
         raise ValueError(
             f"the mask holds id {wrong[0]}; expected 0..{num_classes - 1} or {IGNORE_INDEX}"
         )

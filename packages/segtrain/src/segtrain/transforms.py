@@ -141,35 +141,33 @@ def visible(begin: int, side: int, cut: int) -> tuple[int, int]:
 
 
 def cut_mask(mask: Mask, box: Box) -> Mask:
-    """Scale and cut a mask by the nearest rule; 255 outside of it.
+    """Scale and cut a mask by the nearest rule, then flip it; 255 outside of it.
 
     Args:
         mask: uint8 `(H, W)`.
         box: What to cut.
 
     Returns:
-        uint8 `(cut_height, cut_width)`, not flipped yet.
+        uint8 `(cut_height, cut_width)`.
     """
-    out = np.full((box.cut_height, box.cut_width), IGNORE_INDEX, np.uint8)
     x0, x1 = visible(box.left, box.width, box.cut_width)
     y0, y1 = visible(box.top, box.height, box.cut_height)
     rows = nearest(y0, y1, mask.shape[0], box.height)
     columns = nearest(x0, x1, mask.shape[1], box.width)
-    out[y0 - box.top : y1 - box.top, x0 - box.left : x1 - box.left] = mask[rows[:, None], columns]
-    return out
+    part = mask[rows].take(columns[::-1] if box.flip else columns, axis=1)
+    return placed(part, box, IGNORE_INDEX)
 
 
 def cut_image(image: Image.Image, box: Box) -> NDArray[np.uint8]:
-    """Scale (antialiased) and cut an image; 0 outside of it.
+    """Scale (antialiased) and cut an image, then flip it; 0 outside of it.
 
     Args:
         image: RGB.
         box: What to cut.
 
     Returns:
-        uint8 `(cut_height, cut_width, 3)`, not flipped yet.
+        uint8 `(cut_height, cut_width, 3)`.
     """
-    out = np.zeros((box.cut_height, box.cut_width, 3), np.uint8)
     x0, x1 = visible(box.left, box.width, box.cut_width)
     y0, y1 = visible(box.top, box.height, box.cut_height)
     source = (
@@ -179,7 +177,20 @@ def cut_image(image: Image.Image, box: Box) -> NDArray[np.uint8]:
         y1 * image.height / box.height,
     )
     part = image.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=source)
-    out[y0 - box.top : y1 - box.top, x0 - box.left : x1 - box.left] = np.asarray(part)
+    if box.flip:  # by Pillow: numpy would copy a mirrored view byte by byte when batches are made
+        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return placed(np.asarray(part), box, 0)
+
+
+def placed(part: NDArray[np.uint8], box: Box, fill: int) -> NDArray[np.uint8]:
+    """The visible part of a box, flipped already, where it lies in the box; `fill` around it."""
+    if part.shape[:2] == (box.cut_height, box.cut_width):
+        return part
+    out = np.full((box.cut_height, box.cut_width, *part.shape[2:]), fill, np.uint8)
+    x, y = max(0, -box.left), max(0, -box.top)
+    if box.flip:
+        x = box.cut_width - x - part.shape[1]
+    out[y : y + part.shape[0], x : x + part.shape[1]] = part
     return out
 
 
@@ -189,7 +200,4 @@ def apply(image: Image.Image, mask: Mask, box: Box) -> tuple[NDArray[np.uint8], 
     Returns:
         uint8 `(cut_height, cut_width, 3)` and uint8 `(cut_height, cut_width)`.
     """
-    pixels, target = cut_image(image, box), cut_mask(mask, box)
-    if box.flip:
-        return pixels[:, ::-1], target[:, ::-1]
-    return pixels, target
+    return cut_image(image, box), cut_mask(mask, box)
