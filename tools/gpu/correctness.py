@@ -27,6 +27,7 @@ from gpu.bench import (
 from gpu.shards import training_shards
 from segtrain.batches import BatchDataset, batches
 from segtrain.devices import autocast, moved
+from segtrain.models.net import Heads
 from segtrain.optimizer import restore_optimizer
 from segtrain.sampler import Order
 from segtrain.session import resume, start
@@ -207,7 +208,7 @@ def synchronised(plan: Plan, rows: Rows) -> str:
             if shared:
                 nn.SyncBatchNorm.convert_sync_batchnorm(learner.predictor.model)
                 learner.shared = DistributedDataParallel(
-                    learner.predictor.model, gradient_as_bucket_view=True
+                    Heads(learner.predictor.model), gradient_as_bucket_view=True
                 )
             learner.gradients(batch)
             found.append(gradient_of(learner))
