@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from segtrain.doctor.examination import Examination, still
 from segtrain.doctor.layers import layers
 from segtrain.doctor.motion import motion
+from segtrain.models.net import Heads, Net
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.Sigmoid, nn.Tanh)
 FLAT = 0.01  # a slope below this share of the steepest is flat
@@ -25,7 +26,8 @@ class Flow:
         zero_input: Whether its input was exactly zero everywhere, always.
         zero_output: The same of its output.
         squares: Mean squares of its output, call by call.
-        active: bool `(channels,)`: channels whose output was ever other than zero.
+        turn: Calls in the pass that is under way: a ReLU may stand at several places of a net.
+        active: bool `(channels,)` by turn: channels whose output was ever other than zero.
         flat: Shares of its outputs where the activation is flat on both or its one bounded side,
             call by call; empty for those that are not bounded.
     """
@@ -35,7 +37,8 @@ class Flow:
     zero_input: bool = True
     zero_output: bool = True
     squares: list[float] = field(default_factory=list)
-    active: Tensor | None = None
+    turn: int = 0
+    active: dict[int, Tensor] = field(default_factory=dict)
     flat: list[float] = field(default_factory=list)
 
     @property
@@ -46,7 +49,9 @@ class Flow:
     @property
     def asleep(self) -> float:
         """Share of the channels whose output was zero at every place of every image."""
-        return 0.0 if self.active is None else 1 - float(self.active.float().mean())
+        if not self.active:
+            return 0.0
+        return 1 - float(torch.cat(list(self.active.values())).float().mean())
 
     @property
     def saturated(self) -> float:
@@ -58,7 +63,9 @@ class Flow:
         self.zero_output = self.zero_output and not bool(output.any())
         self.squares.append(float(output.float().square().mean()))
         seen = output.flatten(2).any(2).any(0) if output.dim() > 2 else output.bool().any(0)
-        self.active = seen if self.active is None else self.active | seen
+        before = self.active.get(self.turn)
+        self.active[self.turn] = seen if before is None else before | seen
+        self.turn += 1
         share = flat_share(module, output.float())
         if share is not None:
             self.flat.append(share)
@@ -86,7 +93,11 @@ def later_activity(exam: Examination) -> dict[str, Flow]:
 
 
 def flows(exam: Examination, model: nn.Module) -> dict[str, Flow]:
-    """What goes through layers and activations on all batches, in the order of the calls."""
+    """What goes through layers and activations on all batches, in the order of the calls.
+
+    A net is looked at with its auxiliary heads.
+    """
+    heads = Heads(model) if isinstance(model, Net) else model
     names = {layer.module: layer.name for layer in layers(model)}
     names |= {m: name for name, m in model.named_modules() if isinstance(m, ACTIVATIONS)}
     found: dict[str, Flow] = {}
@@ -96,7 +107,9 @@ def flows(exam: Examination, model: nn.Module) -> dict[str, Flow]:
                 stack.callback(handle.remove)
         for number, batch in enumerate(exam.batches):
             exam.progress("watching activations", number, len(exam.batches))
-            model(exam.inputs(batch)[0])
+            heads(exam.inputs(batch)[0])
+            for flow in found.values():
+                flow.turn = 0
     silent = {n: Flow(type(m).__name__) for m, n in names.items() if n not in found}
     return found | silent
 

@@ -8,6 +8,8 @@ from torch import nn
 
 from segtrain.models.net import Net
 
+TRUNKS = ("conv", "layer", "backbone.")  # beginnings of the labels of layers of trunks
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -50,10 +52,10 @@ def branches(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def listed(found: Iterable[Layer]) -> str:
-    """Layers for people: `conv5_1, fc6 and fc7`; runs of the trunk as `conv5_1 to conv5_3`."""
+    """Layers for people: `conv5_1, fc6 and fc7`; runs of a trunk as `conv5_1 to conv5_3`."""
     groups: list[list[str]] = []
     for label in (layer.label for layer in found):
-        follows = groups and label.startswith("conv") and groups[-1][-1].startswith("conv")
+        follows = groups and label.startswith(TRUNKS) and groups[-1][-1].startswith(TRUNKS)
         if follows:
             groups[-1].append(label)
         else:

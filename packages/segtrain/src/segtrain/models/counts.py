@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.models.layers import Upsample
+from segtrain.models.net import Heads, Net
 
 
 class ParameterCount(NamedTuple):
@@ -59,40 +60,51 @@ def count_training_macs(model: nn.Module, height: int, width: int) -> int:
 
     Backward, a layer costs as much again for the gradient of its weights, if they are trained, and
     for that of its input, if something below it is: about three forward passes in all, fewer where
-    a part is frozen.
+    a part is frozen. Auxiliary heads are counted here and not in `count_macs`.
 
     Args:
         model: The net, wherever it is.
         height: Of the image, in pixels, before the net pads it.
         width: The same.
     """
-    return sum(macs * passes for macs, passes in layer_macs(model, height, width))
+    found = layer_macs(model, height, width, trained=True)
+    return sum(macs * passes for macs, passes in found)
 
 
-def layer_macs(model: nn.Module, height: int, width: int) -> list[tuple[int, int]]:
-    """For each convolution and upsampling: multiply-accumulates of a pass, passes of training."""
+def layer_macs(
+    model: nn.Module, height: int, width: int, *, trained: bool = False
+) -> list[tuple[int, int]]:
+    """For each convolution and upsampling: multiply-accumulates of a pass, passes of training.
+
+    Args:
+        model: The net, wherever it is.
+        height: Of the image, in pixels, before the net pads it.
+        width: The same.
+        trained: Whether in the form that trains, with auxiliary heads.
+    """
+    form = Heads(model) if trained and isinstance(model, Net) else model
     found: list[tuple[int, int]] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         if isinstance(module, nn.ConvTranspose2d):
             macs = inputs[0].numel() * module.weight[0].numel()
-            trained = module.weight.requires_grad
+            learns = module.weight.requires_grad
         elif isinstance(module, nn.Conv2d):
-            macs, trained = output.numel() * module.weight[0].numel(), module.weight.requires_grad
+            macs, learns = output.numel() * module.weight[0].numel(), module.weight.requires_grad
         elif isinstance(module, Upsample):
             rows, columns = (side + 2 for side in inputs[0].shape[-2:])  # with repeated borders
             kernels = module.kernels()
-            macs, trained = rows * columns * kernels.numel(), kernels.requires_grad
+            macs, learns = rows * columns * kernels.numel(), kernels.requires_grad
         else:
             return
-        found.append((macs, 1 + trained + inputs[0].requires_grad))
+        found.append((macs, 1 + learns + inputs[0].requires_grad))
 
     hooks = [
         m.register_forward_hook(note)
         for m in model.modules()
         if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | Upsample)
     ]
-    tensors: dict[str, Any] = dict(model.named_parameters()) | dict(model.named_buffers())
+    tensors: dict[str, Any] = dict(form.named_parameters()) | dict(form.named_buffers())
     shapes = {
         name: torch.empty_like(value, device="meta", requires_grad=value.requires_grad)
         for name, value in tensors.items()
@@ -101,7 +113,8 @@ def layer_macs(model: nn.Module, height: int, width: int) -> list[tuple[int, int
     training = model.training
     try:
         with torch.enable_grad():
-            torch.func.functional_call(model.eval(), shapes, (image,))
+            model.eval()
+            torch.func.functional_call(form, shapes, (image,))
     finally:
         model.train(training)
         for hook in hooks:

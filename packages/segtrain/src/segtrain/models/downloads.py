@@ -1,4 +1,4 @@
-"""Torchvision's published VGG weights: where they lie, their hashes, their download and cache."""
+"""Torchvision's published weights: where they lie, their hashes, their download and cache."""
 
 import hashlib
 import http.client
@@ -9,10 +9,12 @@ import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from segtrain.errors import WeightsError
+from segtrain.models.torchvision_nets import SEGMENTERS, STRIDES
 from segtrain.models.vgg import DEPTHS
 from segtrain.preprocessing import Preprocessing
 
@@ -27,6 +29,39 @@ def imagenet_url(trunk: str, norm: str) -> str:
     return str(weights.IMAGENET1K_V1.url)
 
 
+def backbone_url(backbone: str) -> str:
+    """The address of torchvision's ImageNet weights for a backbone such as `resnet50`.
+
+    Of several the first, `IMAGENET1K_V1`, with which its nets for segmentation were trained.
+    """
+    from torchvision.models import get_model_weights
+
+    return str(get_model_weights(backbone).IMAGENET1K_V1.url)
+
+
+def coco_url(net: str) -> str:
+    """The address of a whole net for segmentation that torchvision trained on COCO."""
+    return str(coco_weights(net).url)
+
+
+def coco_weights(net: str) -> Any:  # noqa: ANN401 - torchvision does not annotate it
+    """Torchvision's entry for a net trained on the images of COCO that show VOC's classes."""
+    from torchvision.models import get_model_weights
+
+    return get_model_weights(net).COCO_WITH_VOC_LABELS_V1
+
+
+def coco_classes(net: str) -> tuple[str, ...]:
+    """The names of the classes of such a net, background first."""
+    names = coco_weights(net).meta["categories"]
+    return tuple("background" if name == "__background__" else name for name in names)
+
+
+def known_classes() -> dict[str, tuple[str, ...]]:
+    """The classes of each published net for segmentation, by the first digits of its SHA-256."""
+    return {hash_prefix(coco_url(net)): coco_classes(net) for net in SEGMENTERS}
+
+
 def hash_prefix(url: str) -> str:
     """The first digits of a file's SHA-256 that torchvision writes into its name.
 
@@ -37,11 +72,12 @@ def hash_prefix(url: str) -> str:
 
 
 def known_files() -> dict[str, Preprocessing]:
-    """What the input of each published VGG file must be, by the first digits of its SHA-256."""
+    """What the input of each published file must be, by the first digits of its SHA-256."""
     from torchvision.models import get_model_weights
 
     found = {}
-    for name in [*DEPTHS, *(f"{trunk}_bn" for trunk in DEPTHS)]:
+    vggs = [*DEPTHS, *(f"{trunk}_bn" for trunk in DEPTHS)]
+    for name in [*vggs, *STRIDES, *SEGMENTERS]:
         for weights in get_model_weights(name):
             wanted = weights.transforms()
             mean, std = ((v[0], v[1], v[2]) for v in (wanted.mean, wanted.std))

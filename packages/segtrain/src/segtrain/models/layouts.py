@@ -8,6 +8,7 @@ from torch import Tensor
 from segtrain.errors import WeightsError
 from segtrain.models.fcn import FCN
 from segtrain.models.net import Net
+from segtrain.models.torchvision_nets import TorchvisionNet, backbone_of
 from segtrain.models.vgg import DEPTHS
 
 State = dict[str, Tensor]
@@ -43,13 +44,16 @@ def moves(state: State, model: Net, where: str) -> list[Move]:
 
     Args:
         state: By the net's own names; for an FCN also by torchvision's (`features.0.weight`) or
-            by Caffe's (`conv1_1.weight`).
+            by Caffe's (`conv1_1.weight`), for one of torchvision's nets by those of its backbone
+            as a classifier (`layer1.0.conv1.weight`).
         model: The net.
         where: What the state dict is, for messages.
 
     Raises:
-        WeightsError: If it is of another VGG.
+        WeightsError: If it is of another VGG or backbone.
     """
+    if isinstance(model, TorchvisionNet):
+        return backbone_moves(state, model, where)
     if not isinstance(model, FCN) or any(name.startswith("head.") for name in state):
         return [own(name, value, model) for name, value in state.items()]
     roles = trunk_roles(state)
@@ -69,6 +73,57 @@ def own(name: str, value: Tensor, model: Net) -> Move:
     """The place of one of our own tensors: that of its name."""
     here = name in model.state_dict()
     return Move(name, name if here else "", value, "" if here else "this net has no such layer")
+
+
+def backbone_moves(state: State, model: TorchvisionNet, where: str) -> list[Move]:
+    """Find the places in one of torchvision's nets.
+
+    Raises:
+        WeightsError: If the backbone is another one.
+    """
+    whole = any(name.startswith("backbone.") for name in state)
+    places = {name: name if whole else classifier_place(name) for name in state}
+    check_backbone(set(places.values()), model, where)
+    return [
+        own(places[name], value, model)._replace(source=name)
+        if places[name]
+        else Move(name, "", value, "belongs to a classifier of images")
+        for name, value in state.items()
+    ]
+
+
+def classifier_place(name: str) -> str:
+    """The place of a classifier's tensor in the nets on it; empty for what scores its classes.
+
+    MobileNetV3's layers are `features.0`, `features.1`, ..., a ResNet's stand beside its `fc`.
+    """
+    if name.startswith(("classifier.", "fc.")):
+        return ""
+    return f"backbone.{name.removeprefix('features.')}"
+
+
+def check_backbone(found: set[str], model: TorchvisionNet, where: str) -> None:
+    """Refuse tensors of another backbone, of which some would fit by their names.
+
+    Args:
+        found: Names as the net would have them.
+        model: The net.
+        where: What the tensors are, for messages.
+
+    Raises:
+        WeightsError: With a tensor that only one of both has.
+    """
+    ours = {name for name in model.state_dict() if name.startswith("backbone.")}
+    theirs = {name for name in found if name.startswith("backbone.")}
+    counters = {name for name in ours | theirs if name.endswith("num_batches_tracked")}
+    other = sorted((ours ^ theirs) - counters)  # files of old have no counters
+    if other:
+        side = "it lacks" if other[0] in ours else "this net has no"
+        raise WeightsError(
+            f"{where}: is of another net than {model.name}: {side} {other[0]}; expected a state "
+            f"dict of torchvision's {model.name} or of its {backbone_of(model.name)}; use another "
+            "file, another --model, or --weights none"
+        )
 
 
 def foreign(name: str, value: Tensor, model: FCN) -> Move:

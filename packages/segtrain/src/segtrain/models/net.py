@@ -57,6 +57,10 @@ class Net(nn.Module):
             part: A word of `parts`.
         """
         self.frozen = self.parts[part]
+        self.hold()
+
+    def hold(self) -> None:
+        """Let the modules that are `frozen` learn no more."""
         for name in self.frozen:
             self.get_submodule(name).requires_grad_(requires_grad=False)
         self.train(self.training)

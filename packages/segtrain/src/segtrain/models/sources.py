@@ -1,15 +1,27 @@
 """What `--weights` and `--init` name: tensors, and what is known of the net they come from."""
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from segtrain.checkpoint import Checkpoint, find_checkpoint, load_plain, read_checkpoint
 from segtrain.config import TrainConfig, known
 from segtrain.errors import CheckpointError, UsageError, WeightsError
-from segtrain.models.downloads import download, imagenet_url, known_files, sha256_of
+from segtrain.models.downloads import (
+    backbone_url,
+    coco_classes,
+    coco_url,
+    download,
+    imagenet_url,
+    known_classes,
+    known_files,
+    sha256_of,
+)
 from segtrain.models.layouts import State
+from segtrain.models.torchvision_nets import backbone_of
 from segtrain.options.fields import flag
 from segtrain.preprocessing import PRESETS, Preprocessing
 
@@ -70,6 +82,33 @@ def imagenet(trunk: str, norm: str) -> Source:
     )
 
 
+def imagenet_backbone(net: str) -> Source:
+    """Torchvision's ImageNet weights of the backbone of one of its nets for segmentation.
+
+    Raises:
+        WeightsError: If they can be neither found nor downloaded.
+    """
+    backbone = backbone_of(net)
+    path = download(backbone_url(backbone))
+    state = state_dict(load(path), path)
+    return Source(f"torchvision's {backbone}, ImageNet", state, PRESETS["torchvision"])
+
+
+def coco(net: str) -> Source:
+    """One of torchvision's nets for segmentation, trained on COCO with the classes of VOC.
+
+    Raises:
+        WeightsError: If it can be neither found nor downloaded.
+    """
+    path = download(coco_url(net))
+    return Source(
+        f"torchvision's {net}, COCO with VOC's classes",
+        state_dict(load(path), path),
+        PRESETS["torchvision"],
+        coco_classes(net),
+    )
+
+
 def read_source(path: Path, config: TrainConfig) -> Source:
     """Read a state dict of a VGG, or one of our checkpoints.
 
@@ -90,8 +129,9 @@ def read_source(path: Path, config: TrainConfig) -> Source:
         return checkpoint_source(checkpoint, path)
     state = state_dict(plain, path)
     digest = sha256_of(path)
-    published = {digest[: len(k)]: v for k, v in known_files().items() if digest.startswith(k)}
-    return Source(str(path), state, next(iter(published.values()), None))
+    seen = next((v for k, v in known_files().items() if digest.startswith(k)), None)
+    classes = next((v for k, v in known_classes().items() if digest.startswith(k)), None)
+    return Source(str(path), state, seen, classes)
 
 
 def load(path: Path) -> object:
@@ -101,7 +141,8 @@ def load(path: Path) -> object:
         WeightsError: If it is damaged or holds other than tensors and plain types.
     """
     try:
-        return load_plain(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # holds options, plain values
+            return load_plain(path)
     except CheckpointError as error:
         raise WeightsError(str(error)) from error
 
@@ -109,9 +150,13 @@ def load(path: Path) -> object:
 def state_dict(plain: object, path: Path) -> State:
     """What a file of torch holds, as a state dict.
 
+    The checkpoints of torchvision's reference training have it under `model`.
+
     Raises:
         WeightsError: If it is none.
     """
+    if isinstance(plain, dict) and isinstance(plain.get("model"), dict):
+        plain = plain["model"]
     if not isinstance(plain, dict) or not all(isinstance(v, Tensor) for v in plain.values()):
         raise WeightsError(
             f"{path}: holds no state dict (names and tensors); expected that of a VGG or a "

@@ -1,6 +1,6 @@
 """Transplanting weights: tensor by tensor, score layers by the names of the classes."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -17,6 +17,17 @@ Outcome = Literal["loaded", "partly", "fresh", "unused"]
 WORDS = {"loaded": "loaded", "partly": "partly", "fresh": "start anew", "unused": "not used"}
 HEAD = ("head.fc6.", "head.fc7.")
 NAMED = 6  # classes that a line names
+TRUNKS = ("features.", "conv", "backbone.")  # beginnings of the names of layers of trunks
+# COCO's names of classes of VOC, and VOC's of them
+VOC_NAMES = {
+    "airplane": "aeroplane",
+    "couch": "sofa",
+    "dining table": "diningtable",
+    "motorcycle": "motorbike",
+    "potted plant": "pottedplant",
+    "tv": "tvmonitor",
+}
+COCO_NAMES = {voc: coco for coco, voc in VOC_NAMES.items()}
 
 
 class Fate(NamedTuple):
@@ -83,7 +94,7 @@ class WeightsReport:
 
 def layer_words(layers: list[str]) -> str:
     """Names of layers for people; those of a trunk as a range."""
-    trunk = [layer for layer in layers if layer.startswith(("features.", "conv"))]
+    trunk = [layer for layer in layers if layer.startswith(TRUNKS)]
     rest = [layer for layer in layers if layer not in trunk]
     if len(trunk) > 2:
         trunk = [f"{trunk[0]} to {trunk[-1]} ({len(trunk)} layers)"]
@@ -121,11 +132,21 @@ def transplant(
             value, reason, whole = move.value, "", True
         state[move.target] = value
         fates[move.target] = Fate("loaded" if whole else "partly", move.target, move.source, reason)
-    fresh = {name: Fate("fresh", name, "", "not in the source") for name in state}
+    fresh = {name: Fate("fresh", name, "", absence(name, fates)) for name in state}
     report = WeightsReport(source.words, [*(fresh | fates).values(), *unused])
     check_loaded(report, model)
     model.load_state_dict(state)
     return report
+
+
+def absence(name: str, fates: Container[str]) -> str:
+    """Why a tensor that the source does not have starts anew.
+
+    Files of old have no counters beside the statistics of their batch norms.
+    """
+    norm, _, part = name.rpartition(".")
+    old = part == "num_batches_tracked" and f"{norm}.running_mean" in fates
+    return "a mere counter, not in the source" if old else "not in the source"
 
 
 def refusal(
@@ -155,6 +176,8 @@ def score_refusal(move: Move, ours: Tensor, source: Source, model: Net) -> str:
     first = 2 if move.target.startswith("upscore") else 1  # of the dimensions that are no classes
     if move.value.ndim != ours.ndim or move.value.shape[first:] != ours.shape[first:]:
         return shape_refusal(move.value.shape, ours.shape)
+    if source.classes is None and move.value.shape != ours.shape:
+        return f"scores {len(move.value)} classes that the file does not name"
     return ""
 
 
@@ -186,11 +209,14 @@ def fitted(
     Returns:
         It, why it is not the source's as it is (empty where it is), and whether it is complete.
     """
-    if theirs is None or tuple(classes) == theirs:
+    if theirs is None:
+        return move.value, "rows in their order, for the file names no classes", True
+    if tuple(classes) == theirs:
         return move.value, "", True
-    shared = [name for name in classes if name in theirs]
+    pairs = {name: found for name in classes if (found := counterpart(name, theirs)) is not None}
+    shared = list(pairs)
     here = torch.tensor([classes.index(name) for name in shared], dtype=torch.long)
-    there = torch.tensor([theirs.index(name) for name in shared], dtype=torch.long)
+    there = torch.tensor(list(pairs.values()), dtype=torch.long)
     value = ours.clone()
     if move.target.startswith("upscore"):  # (C, C, k, k)
         value[here[:, None], here] = move.value[there[:, None], there]
@@ -199,6 +225,14 @@ def fitted(
     if len(shared) == len(classes):
         return value, "rows by the names of the classes", True
     return value, class_words(shared, len(classes)), False
+
+
+def counterpart(name: str, theirs: Sequence[str]) -> int | None:
+    """The place of a class in a list, by its name or the other name that VOC or COCO has for it."""
+    for known in (name, VOC_NAMES.get(name), COCO_NAMES.get(name)):
+        if known in theirs:
+            return theirs.index(known)
+    return None
 
 
 def class_words(shared: list[str], total: int) -> str:

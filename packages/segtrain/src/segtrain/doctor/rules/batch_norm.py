@@ -1,12 +1,11 @@
 """Batch norms whose batches are too small, or whose running statistics do not fit."""
 
 import copy
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segtrain.doctor.examination import BATCH_NORMS, DROPOUTS, Examination, still
 from segtrain.doctor.findings import Finding, Healthy, Opinion, Rule, Unexamined
@@ -14,7 +13,7 @@ from segtrain.doctor.motion import motion
 from segtrain.doctor.silencing import mean_loss
 
 FEW, SOME = 4, 8  # images that share statistics: too few, and fewer than are good
-VALUES = 16  # of a channel of the deepest layer in one batch, at least
+VALUES = 16  # of a channel in one batch, at least, in the layer that has the fewest
 GAP = 0.5  # nats, and share of the loss with batch statistics
 LONG = 500  # steps after which running statistics must fit
 
@@ -42,7 +41,7 @@ def examine(exam: Examination) -> Opinion:
         return Unexamined("the net has no batch norm that is trained")
     config = patient.config
     images = max(1, config.batch // config.accumulate)
-    values = images * min(cells(batch.image.shape) for batch in exam.batches)
+    values = images * exam.once(cells)
     findings = small(images, values)
     if patient.trained or exam.once(motion).broke is None:
         findings += apart(exam, exam.once(gap))
@@ -50,14 +49,31 @@ def examine(exam: Examination) -> Opinion:
         return findings
     found = exam.once(gap)
     return Healthy(
-        f"{images} images and {values} values of the deepest layer share statistics; loss "
+        f"{images} images and {values} values of the smallest map share statistics; loss "
         f"{found.batch:.3f} with a batch's own, {found.fresh:.3f} with those of all"
     )
 
 
-def cells(shape: torch.Size) -> int:
-    """Places of the deepest layer, at stride 32, for a batch `(N, 3, H, W)`."""
-    return math.ceil(shape[2] / 32) * math.ceil(shape[3] / 32)
+@torch.no_grad()
+def cells(exam: Examination) -> int:
+    """Places of an image in the smallest map that a trained batch norm sees."""
+    model = exam.patient.model
+    found: list[int] = []
+
+    def note(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+        found.append(given[0][0, 0].numel())
+
+    norms = [m for m in model.modules() if isinstance(m, BATCH_NORMS) and m.training]
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
+    try:
+        with still(model):
+            for shape in {batch.image.shape for batch in exam.batches}:
+                batch = next(b for b in exam.batches if b.image.shape == shape)
+                model(exam.inputs(batch)[0])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return min(found)
 
 
 def small(images: int, values: int) -> list[Finding]:
@@ -72,7 +88,8 @@ def small(images: int, values: int) -> list[Finding]:
             f"Batch norm takes its statistics from {words}: "
             f"{'that is noise' if bad else 'that is few'}, and evaluation, which has others, will "
             "be worse than training.",
-            evidence=f"{images} images a pass, {values} values a channel in the deepest layer",
+            evidence=f"{images} images a pass, {values} values a channel in the layer "
+            "with the fewest",
             cause="--batch, divided by --accumulate, is what the norm sees",
             images=images,
             values=values,
@@ -142,9 +159,10 @@ RULE = Rule(
     "mean of them. From few images they are noise (Wu and He, ECCV 2018: the error grows from 8 "
     "images down), and training much better than validation is the classic symptom.",
     evidence="Images a pass: fewer than 8 a note, fewer than 4 or than 16 values of a channel in "
-    "the deepest layer a warning. Then one net on the same batches with each batch's statistics "
-    "and with the mean of all: half as much again, and half a nat, is a warning. A checkpoint of "
-    "500 steps or more whose own running statistics do that, and fresh ones do not, has drifted.",
+    "the layer that has the fewest a warning. Then one net on the same batches with each batch's "
+    "statistics and with the mean of all: half as much again, and half a nat, is a warning. A "
+    "checkpoint of 500 steps or more whose own running statistics do that, and fresh ones do not, "
+    "has drifted.",
     remedy="--norm group, a larger --batch, or fewer --accumulate.",
     examine=examine,
 )

@@ -5,6 +5,7 @@ from torch import Tensor
 from segtrain.doctor.examination import Examination
 from segtrain.doctor.findings import Finding, Healthy, Opinion, Rule, Unexamined
 from segtrain.doctor.layers import Layer, layers, listed
+from segtrain.models.net import Net
 
 ENOUGH = 2000  # weights of a layer from which on its distribution tells
 CERTAIN = 6.0  # standard errors
@@ -18,13 +19,15 @@ def examine(exam: Examination) -> Opinion:
     fresh = report.of("fresh")
     found = layers(exam.patient.model)
     anew = [layer for layer in found if f"{layer.name}.weight" in fresh]
-    trunk = [layer for layer in anew if layer.name.startswith("features.")]
-    head = [layer for layer in anew if layer.name.startswith("head.")]
+    model = exam.patient.predictor.model
+    trunk = [layer for layer in anew if layer.name.startswith(model.trunk_names)]
+    behind = [layer for layer in anew if layer not in trunk]
+    head = [layer for layer in behind if not f"{layer.name}.".startswith(model.scoring)]
     findings = [not_loaded("warning", trunk, fresh)] if trunk else []
     findings += [not_loaded("note", head, fresh)] if head else []
     loaded = report.of("loaded")
     begun = [layer for layer in found if f"{layer.name}.weight" in loaded]
-    findings += looks_random(begun) if exam.patient.origin is None else []
+    findings += looks_random(model, begun) if exam.patient.origin is None else []
     return findings or Healthy(f"{len(begun)} of {len(found)} layers hold the weights of a source")
 
 
@@ -41,9 +44,9 @@ def not_loaded(severity: str, anew: list[Layer], fresh: dict[str, str]) -> Findi
     )
 
 
-def looks_random(begun: list[Layer]) -> list[Finding]:
+def looks_random(model: Net, begun: list[Layer]) -> list[Finding]:
     """A trunk that was loaded from weights which nobody trained."""
-    trunk = [layer for layer in begun if layer.name.startswith("features.")]
+    trunk = [layer for layer in begun if layer.name.startswith(model.trunk_names)]
     large = [layer for layer in trunk if layer.weight.numel() >= ENOUGH]
     random = [layer for layer in large if is_he_normal(layer.weight.detach())]
     if len(random) < 3 or len(random) < 0.9 * len(large):
@@ -78,10 +81,10 @@ RULE = Rule(
     reason="A transplant by names skips what does not match and says nothing: the run then starts "
     "from scratch and looks merely slow. ImageNet's weights are worth some 40 points of mean IoU "
     "on VOC (20 to 24 from scratch against 62 to 67).",
-    evidence="The transplant report: layers of the trunk that start anew are a warning, fc6 and "
-    "fc7 a note, score layers are meant to. Then the distribution of what was loaded from a file: "
-    "a trunk whose layers all have the deviation sqrt(2 / fan in) and the kurtosis 3 of He's start "
-    "was never trained (trained layers miss both by far).",
+    evidence="The transplant report: layers of the trunk that start anew are a warning, other "
+    "hidden layers (fc6 and fc7) a note, score layers are meant to. Then the distribution of what "
+    "was loaded from a file: a trunk whose layers all have the deviation sqrt(2 / fan in) and the "
+    "kurtosis 3 of He's start was never trained (trained layers miss both by far).",
     remedy="Check --trunk, --norm and --width against those of the source, and the file itself.",
     examine=examine,
 )

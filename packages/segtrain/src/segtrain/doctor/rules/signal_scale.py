@@ -13,8 +13,9 @@ SMALLEST = 1e-4  # of the weakest layer over the input
 def examine(exam: Examination) -> Opinion:
     """Find a net whose layers put out far more, or far less, than goes into the first."""
     flows = exam.once(activity)
-    scores = {"score_fr", "score_pool4", "score_pool3"}  # may start at zero
-    hidden = {n: f for n, f in flows.items() if f.kind.startswith("Conv") and n not in scores}
+    scores = exam.patient.predictor.model.scoring  # may start at zero
+    convs = {name: flow for name, flow in flows.items() if flow.kind.startswith("Conv")}
+    hidden = {name: flow for name, flow in convs.items() if not f"{name}.".startswith(scores)}
     alive = {name: flow.strength for name, flow in hidden.items() if flow.strength > 0}
     if len(alive) < 2:
         return Unexamined("there are no two layers that put out anything")

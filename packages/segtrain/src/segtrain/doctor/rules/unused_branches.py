@@ -2,6 +2,7 @@
 
 from segtrain.doctor.examination import Examination
 from segtrain.doctor.findings import Finding, Healthy, Opinion, Rule, Unexamined
+from segtrain.doctor.layers import branches
 from segtrain.doctor.motion import motion
 from segtrain.doctor.silencing import Branch, Branches, silencing
 
@@ -40,7 +41,8 @@ def examine_branch(exam: Examination, found: Branches, name: str) -> list[Findin
 def is_dead(exam: Examination, name: str) -> bool:
     """Whether a skip's score layer never had a gradient."""
     made = exam.once(motion)
-    return any(layer.name == f"score_{name}" for layer in made.dead())
+    module = branches(made.learner.predictor.model)[name]
+    return any(layer.module is module for layer in made.dead())
 
 
 def figures(found: Branches, branch: Branch) -> str:
@@ -58,7 +60,9 @@ def nothing(exam: Examination, found: Branches, name: str) -> Finding:
     branch = found.by_name[name]
     made = exam.once(motion)
     what = "The deep branch" if name == "deep" else f"The skip from {name}"
-    score = "score_fr" if name == "deep" else f"score_{name}"
+    model = exam.patient.model
+    module = branches(model)[name]
+    score = next(n for n, found in model.named_modules() if found is module)
     kind = "zeros" if branch.strength == 0 else "the same scores at every pixel of every image"
     steps = f" after {made.gradients.steps} steps" if not exam.patient.trained else ""
     return RULE.finding(
