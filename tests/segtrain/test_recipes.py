@@ -102,6 +102,7 @@ BESIDE: dict[str, dict[str, Any]] = {  # what must be given beside it
     "accumulate": {"batch": 2, "fit": "crop"},
     "compile": {"fit": "crop"},
     "width": {"weights": "none"},
+    "aux_weight": {"model": "fcn_resnet50", "fit": "crop", "batch": 4},
     "loss_reduction": {"lr": 1e-6},
     "optimizer": {"lr": 1e-6},
     "crop": {"fit": "crop"},

@@ -50,13 +50,15 @@ def with_batch(config: TrainConfig, num_classes: int, ranks: Ranks, tell: Tell) 
         if ranks.main:
             tell(f"--batch auto measures the memory of a CUDA GPU; on {device.type} it is {batch}")
         return replace(config, batch=batch)
-    fitting = doubled(lambda batch: fits(config, num_classes, device, batch), MOST)
+    fewest = 2 if config.family.pools else 1  # a batch norm of pooled maps needs two images
+    fitting = doubled(lambda batch: fits(config, num_classes, device, batch), MOST, fewest)
     alike = int(-ranks.most(-fitting)[0])  # the GPU with the least memory decides for all
     with ranks.together():
         if alike == 0:
             raise RunError(
-                f"--batch auto: not even one image of {config.crop}x{config.crop} fits into the "
-                f"free memory of {device}; use a smaller --crop or --width, or another GPU"
+                f"--batch auto: not even {'one image' if fewest == 1 else f'{fewest} images'} of "
+                f"{config.crop}x{config.crop} fits into the free memory of {device}; use a "
+                "smaller --crop or --width, or another GPU"
             )
     batch = alike * config.accumulate * ranks.world
     times = f" x {config.accumulate} parts" * (config.accumulate > 1)
@@ -66,9 +68,12 @@ def with_batch(config: TrainConfig, num_classes: int, ranks: Ranks, tell: Tell) 
     return replace(config, batch=batch)
 
 
-def doubled(fit: Callable[[int], bool], most: int) -> int:
-    """The largest power of two up to `most` for which it and all smaller ones fit; 0 for none."""
-    found, batch = 0, 1
+def doubled(fit: Callable[[int], bool], most: int, fewest: int = 1) -> int:
+    """The largest power of two up to `most` for which it and all smaller ones fit; 0 for none.
+
+    None below `fewest`, a power of two itself, is tried.
+    """
+    found, batch = 0, fewest
     while batch <= most and fit(batch):
         found, batch = batch, 2 * batch
     return found

@@ -50,10 +50,10 @@ RESUMABLE = (
 # what a run started from another one takes over from it, unless it is given
 ARCHITECTURE = (
     "model", "trunk", "head", "upsampling", "norm", "activation", "score_activation", "skip_scales",
-    "width", "dropout",
+    "width", "dropout", "aux_weight",
 )  # fmt: skip
 # of these, what may differ from it all the same
-FREE = ("upsampling", "dropout")
+FREE = ("upsampling", "dropout", "aux_weight")
 # what must be equal in a checkpoint for its weights to mean the same
 NET = ("variant", *(name for name in ARCHITECTURE if name != "dropout"))
 
@@ -181,13 +181,17 @@ class TrainConfig(
                 f"--accumulate {self.accumulate} is above --batch {self.batch}: each part needs "
                 "an image; use a smaller --accumulate"
             )
-        cells = math.ceil(self.crop / 32) ** 2  # of the deepest maps
+        cells = 1 if self.family.pools else math.ceil(self.crop / 32) ** 2  # of the smallest maps
         smallest = self.batch // self.accumulate
         if self.norm == "batch" and smallest * cells < 2:
             cut = f" in {self.accumulate} parts" if self.accumulate > 1 else ""
+            other = ", or --norm group" * ("group" in self.family.norms)
             raise UsageError(
                 f"--norm batch needs more than one value per channel: with --crop {self.crop} use "
-                f"a --batch of {2 * self.accumulate} or more{cut}, or --norm group"
+                f"a --batch of {2 * self.accumulate} or more{cut}{other}"
+                if not self.family.pools
+                else f"{self.family.title} pools each image to one value per channel, and batch "
+                f"norm needs two: use a --batch of {2 * self.accumulate} or more{cut}"
             )
 
     def check_family(self) -> None:
@@ -231,9 +235,11 @@ class TrainConfig(
                 "skips; leave it out, or use 16s or 8s"
             )
         if self.norm == "batch" and self.fit == "native" and not self.family.native_batch_norm:
+            others = [norm for norm in ("group", "none") if norm in self.family.norms]
+            way = f"--norm {' or '.join(others)}" if others else "--fit crop or squash"
             raise UsageError(
                 "--norm batch with --fit native would take its statistics from a single image; "
-                "use --norm group or none"
+                f"use {way}"
             )
         if self.init is not None and self.weights != "none":
             raise UsageError("--init and --weights both say where the net starts; give one of them")
@@ -280,10 +286,17 @@ class TrainConfig(
             scale_min=self.scales[0],
             scale_max=self.scales[1],
             dropout=self.family.dropout if self.dropout is None else self.dropout,
-            lr=self.lr or (0.05 if fast else 0.001),
+            aux_weight=self.family.auxiliary if self.aux_weight is None else self.aux_weight,
+            lr=self.lr or self.tuned_rate or (0.05 if fast else 0.001),
             warmup=min(1000, self.steps // 20) if self.warmup is None else self.warmup,
             out=self.out or Path("runs") / f"{kind}{'-staged' * self.staged}",
         )
+
+    @property
+    def tuned_rate(self) -> float | None:
+        """The model's own rate by default, for sgd on weights that were trained; None without."""
+        trained = self.weights != "none" or self.init is not None
+        return self.family.tuned_rate if trained and self.optimizer == "sgd" else None
 
     def plain(self) -> dict[str, Any]:
         """These values as plain types, for JSON and checkpoints."""

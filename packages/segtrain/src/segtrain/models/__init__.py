@@ -4,6 +4,7 @@ from segtrain.config import TrainConfig, known
 from segtrain.models.fc_densenet import PLANS, FCDenseNet
 from segtrain.models.fcn import FCN
 from segtrain.models.net import Net
+from segtrain.models.torchvision_nets import SEGMENTERS, TorchvisionNet
 
 
 def build(config: TrainConfig, num_classes: int) -> Net:
@@ -15,6 +16,13 @@ def build(config: TrainConfig, num_classes: int) -> Net:
     """
     if config.model == "fcn":
         return build_fcn(config, num_classes)
+    if config.model in SEGMENTERS:
+        return TorchvisionNet(
+            config.model,
+            num_classes,
+            auxiliary_weight=config.aux_weight or 0.0,
+            score_init=config.score_init,
+        )
     return FCDenseNet(
         num_classes,
         PLANS[config.model],

@@ -21,7 +21,7 @@ from segtrain.models.downloads import (
     sha256_of,
 )
 from segtrain.models.layouts import State
-from segtrain.models.torchvision_nets import backbone_of
+from segtrain.models.torchvision_nets import SEGMENTERS, backbone_of
 from segtrain.options.fields import flag
 from segtrain.preprocessing import PRESETS, Preprocessing
 
@@ -65,7 +65,11 @@ def find_source(config: TrainConfig, origin: Checkpoint | None) -> Source | None
     if config.weights == "none":
         return None
     if config.weights == "imagenet":
+        if config.model in SEGMENTERS:
+            return imagenet_backbone(config.model)
         return imagenet(config.trunk, known(config.norm))
+    if config.weights == "coco":
+        return coco(config.model)
     return read_source(Path(config.weights), config)
 
 

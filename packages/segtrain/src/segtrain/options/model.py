@@ -99,6 +99,15 @@ class ModelOptions:
             below=1,
         ),
     )
+    aux_weight: float | None = field(
+        default=None,
+        metadata=about(
+            "Model",
+            "Factor on the loss of the auxiliary head of torchvision's fcn_... and deeplabv3_..., "
+            "which only trains; 0 leaves the head out. By default 0.5.",
+            min=0,
+        ),
+    )
     conv_init: Start = field(
         default="he",
         metadata=about(
@@ -127,9 +136,10 @@ class ModelOptions:
         default="none",
         metadata=about(
             "Model",
-            "imagenet (torchvision's for the trunk and norm, downloaded once, 530 MB), none "
-            "(from scratch), or a file: a VGG's state dict or a checkpoint of segtrain, whose "
-            "classes are found by name.",
+            "imagenet (torchvision's for the trunk and norm, downloaded once, 530 MB for VGG16), "
+            "coco (torchvision's whole net, for its models), none (from scratch), or a file: a "
+            "state dict of torchvision or a checkpoint of segtrain, whose classes are found by "
+            "name.",
         ),
     )
     preprocessing: PreprocessingName | None = field(
@@ -155,8 +165,8 @@ class ModelOptions:
         default="none",
         metadata=about(
             "Model",
-            "What keeps the weights that it starts with: trunk (VGG's layers and their norms) or "
-            "head (these and fc6 and fc7: only score layers learn).",
+            "What keeps the weights that it starts with: trunk (the layers of VGG or another "
+            "backbone and their norms) or head (these and all else but the score layers).",
         ),
     )
 
