@@ -2,36 +2,34 @@
 
 import inspect
 import sys
-import typing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from segtrain import __version__, cli_demo, cli_export, cli_index, recipes_command, terminal
+from segtrain import (
+    __version__,
+    cli_demo,
+    cli_export,
+    cli_index,
+    cli_judging,
+    recipes_command,
+    terminal,
+)
 from segtrain.command_options import (
     CONFIG_FILE,
     DeviceOption,
     FlipOption,
-    JsonOption,
     RunArgument,
     ScalesOption,
+    StatisticsOption,
     flowing,
     give_options,
     given_options,
 )
 from segtrain.doctor.command import register_doctor
 from segtrain.errors import InterruptedRunError, SegtrainError
-from segtrain.remote.cache import Cache
-from segtrain.remote.settings import CACHE_SIZE
 from segtrain.report import command as report_command
-
-if typing.TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.progress import Progress
-
-    from segtrain.evaluate import Watcher
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -110,180 +108,10 @@ register_run()
 app.command("index", epilog=cli_index.EPILOG)(cli_index.index)
 
 
-ShardsOption = Annotated[
-    list[str],
-    typer.Option(
-        help="A shards directory, a path or a URL (https://, s3://, ...); may be given several "
-        "times, for data sets in several."
-    ),
-]
-CacheOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="Folder for copies of shards from URLs. By default segtrain/shards in the user's "
-        "cache folder.",
-    ),
-]
-CacheSizeOption = Annotated[
-    str,
-    typer.Option(help="How much of them to keep, as 50GB or 1.5TB; those used longest ago go."),
-]
-SplitOption = Annotated[str, typer.Option(help="train, val, or a named subset of either.")]
 register_doctor(app)
 
-BatchOption = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        help="Images at once. Only images that the net pads to one size share a batch, so the "
-        "result is that of 1; more is faster on a GPU.",
-    ),
-]
-
-
-@app.command(
-    "eval",
-    epilog="[bold]segtrain eval runs/fcn8s[/]   the val split of every data set\n\n"
-    "[bold]segtrain eval runs/fcn8s --split val100 --json result.json[/]   100 fixed images\n\n"
-    "[bold]segtrain eval runs/fcn8s --scales 0.75,1,1.25 --flip --pictures matrices/[/]",
-)
-def evaluate(
-    run: RunArgument,
-    shards: ShardsOption = ["shards"],  # noqa: B006 - typer copies it
-    cache: CacheOption = None,
-    cache_size: CacheSizeOption = CACHE_SIZE,
-    split: SplitOption = "val",
-    scales: ScalesOption = "1",
-    flip: FlipOption = False,
-    batch: BatchOption = 1,
-    json_file: JsonOption = None,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Draw each data set's confusion matrix into here."),
-    ] = None,
-    device: DeviceOption = "auto",
-) -> None:
-    """Judge a net: four metrics and a table by class, for each data set.
-
-    Every image is predicted at its own size, and one confusion matrix is made over the whole split
-    at the masks' own size; pixels of 255 are left out. For a part of a split, the mean IoU has an
-    interval over the choice of images.
-    """
-    from segtrain.evaluate import (
-        STDOUT,
-        check_writable,
-        evaluate_run,
-        plain_results,
-        write_matrices,
-        write_results,
-    )
-    from segtrain.files import check_folder, make_folder
-    from segtrain.predictor import Views
-
-    views = Views.parse(scales, flip=flip)
-    if json_file:
-        check_writable(json_file)
-    if pictures:
-        check_folder(pictures, "--pictures")
-    with terminal.progress_bar() as progress:
-        start = image_watchers(progress, split)
-        path, checkpoint, results = evaluate_run(
-            run,
-            shards,
-            split,
-            device,
-            start,
-            views=views,
-            batch=batch,
-            cache=Cache.of(cache, cache_size),
-            fetching=terminal.byte_counter(progress),
-        )
-    if json_file != STDOUT:
-        title = checkpoint.train_config.title
-        terminal.print_nets([f"{path}: {title}, step {checkpoint.step:,}", views.words()])
-        for result in results:
-            terminal.print_result(result)
-    if json_file:
-        write_results(json_file, plain_results(path, checkpoint, results, views))
-    if pictures:
-        make_folder(pictures, "--pictures")
-        write_matrices(pictures, results)
-
-
-def image_watchers(progress: "Progress", split: str) -> "Callable[[str, int], Watcher]":
-    """What counts the images of each data set in a progress bar."""
-
-    def start(name: str, total: int) -> "Watcher":
-        count = terminal.image_counter(progress, f"{name} {split}", total)
-        return lambda done, *_: count(done)
-
-    return start
-
-
-@app.command(
-    epilog="[bold]segtrain compare runs/a runs/b[/]   on the val split of every data set\n\n"
-    "[bold]segtrain compare runs/a/last.pt runs/a/best.pt --split val100 --pictures differences/[/]"
-)
-def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A run's folder or a checkpoint.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
-    shards: ShardsOption = ["shards"],  # noqa: B006 - typer copies it
-    cache: CacheOption = None,
-    cache_size: CacheSizeOption = CACHE_SIZE,
-    split: SplitOption = "val",
-    scales: ScalesOption = "1",
-    flip: FlipOption = False,
-    batch: BatchOption = 1,
-    json_file: JsonOption = None,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Draw the images that differ most into here."),
-    ] = None,
-    count: Annotated[
-        int, typer.Option(min=1, help="How many of the images that differ most to name and draw.")
-    ] = 10,
-    device: DeviceOption = "auto",
-) -> None:
-    """Compare two nets of the same classes on the same images.
-
-    The difference of their mean IoUs, and of each class's, has an interval over the choice of
-    images, both nets being judged on the same ones. It ends with which is better, or that these
-    images do not tell.
-    """
-    from segtrain.compare import compare_runs, plain_comparisons, write_sheets
-    from segtrain.evaluate import STDOUT, check_writable, write_results
-    from segtrain.files import check_folder, make_folder
-    from segtrain.predictor import Views
-
-    views = Views.parse(scales, flip=flip)
-    if json_file:
-        check_writable(json_file)
-    if pictures:
-        check_folder(pictures, "--pictures")
-    with terminal.progress_bar() as progress:
-        start = image_watchers(progress, split)
-        nets, found = compare_runs(
-            (first, second),
-            shards,
-            split,
-            device,
-            start,
-            views=views,
-            batch=batch,
-            cache=Cache.of(cache, cache_size),
-            fetching=terminal.byte_counter(progress),
-        )
-    if json_file != STDOUT:
-        named = [f"{name}: {net.words()}" for name, net in zip("AB", nets, strict=True)]
-        terminal.print_nets([*named, views.words()])
-        for compared in found:
-            terminal.print_comparison(compared, count)
-    if json_file:
-        write_results(json_file, plain_comparisons(nets, views, found))
-    if pictures:
-        make_folder(pictures, "--pictures")
-        write_sheets(pictures, found, nets, count)
+app.command("eval", epilog=cli_judging.EVAL_EPILOG)(cli_judging.evaluate)
+app.command(epilog=cli_judging.COMPARE_EPILOG)(cli_judging.compare)
 
 
 @app.command(
@@ -327,6 +155,7 @@ def predict(
     ] = False,
     scales: ScalesOption = "1",
     flip: FlipOption = False,
+    statistics: StatisticsOption = "running",
     device: DeviceOption = "auto",
 ) -> None:
     """Predict photos: NAME.png (class ids as grey values) and NAME.overlay.jpg (for people).
@@ -338,7 +167,7 @@ def predict(
     from segtrain.predictor import Views
 
     failed = False
-    views = Views.parse(scales, flip=flip)
+    views = Views.parse(scales, flip=flip, statistics=statistics)
     manner = Manner(max_side, tile or 0, probabilities)
     for line, error in predict_photos(run, photos, out, manner, device, views):
         if error:

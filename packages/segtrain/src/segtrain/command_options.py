@@ -11,6 +11,7 @@ import typer
 
 from segtrain.config import TrainConfig
 from segtrain.options.fields import number_or_word
+from segtrain.options.running import Statistics
 from segtrain.options.training import Device
 
 RunArgument = Annotated[
@@ -33,6 +34,41 @@ FlipOption = Annotated[
 JsonOption = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Also write everything here; - prints it instead."),
+]
+StatisticsOption = Annotated[
+    Statistics,
+    typer.Option(
+        help="What batch norms normalise by: the running statistics of training, or batch, mean "
+        "and variance of each image itself, as FC-DenseNet's authors judged."
+    ),
+]
+ShardsOption = Annotated[
+    list[str],
+    typer.Option(
+        help="A shards directory, a path or a URL (https://, s3://, ...); may be given several "
+        "times, for data sets in several."
+    ),
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder for copies of shards from URLs. By default segtrain/shards in the user's "
+        "cache folder.",
+    ),
+]
+CacheSizeOption = Annotated[
+    str,
+    typer.Option(help="How much of them to keep, as 50GB or 1.5TB; those used longest ago go."),
+]
+SplitOption = Annotated[str, typer.Option(help="train, val, or a named subset of either.")]
+BatchOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Images at once. Only images that the net pads to one size share a batch, so the "
+        "result is that of 1; more is faster on a GPU.",
+    ),
 ]
 
 

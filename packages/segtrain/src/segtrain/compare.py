@@ -292,5 +292,6 @@ def plain_comparisons(
         "a": described[0],
         "b": described[1],
         "views": views.plain(),
+        "statistics": views.statistics,
         "datasets": {c.first.dataset: c.plain() for c in found},
     }

@@ -22,7 +22,7 @@ from segtrain.checkpoint import (
     find_checkpoint,
     load_checkpoint,
 )
-from segtrain.errors import RunError
+from segtrain.errors import PhotoError, RunError, SampleError
 from segtrain.files import write_beside
 from segtrain.intervals import Interval, iou_intervals, mean_iou_interval
 from segtrain.manifests import ClassInfo
@@ -258,7 +258,7 @@ def evaluate_set(
     found: dict[int, tuple[str, Tensor]] = {}
     try:
         for group in grouped(decoded_ahead(samples, numbers, fetching), predictor.form, batch):
-            preds = predictor.predict_batch([sample.image for _, sample in group])
+            preds = predicted(predictor, [sample for _, sample in group])
             for (position, sample), pred in zip(group, preds, strict=True):
                 target = torch.tensor(sample.mask, device=predictor.device)  # (H, W)
                 alone = confusion(pred, target, size)  # (C, C)
@@ -271,6 +271,19 @@ def evaluate_set(
     ordered = [found[position] for position in sorted(found)]
     images = ImageCounts.of([k for k, _ in ordered], [m for _, m in ordered], size)
     return Counted(confmat.cpu(), images)
+
+
+def predicted(predictor: Predictor, samples: Sequence[Decoded]) -> list[Tensor]:
+    """Class ids of samples of one form: int64 `(H, W)` each.
+
+    Raises:
+        SampleError: If one is too small for statistics of its own.
+    """
+    try:
+        return predictor.predict_batch([sample.image for sample in samples])
+    except PhotoError as error:
+        key, image, _ = samples[0]  # all are of one padded size
+        raise SampleError(f"{key}: has {image.width}x{image.height} pixels; {error}") from error
 
 
 def evaluate_run(
@@ -342,6 +355,7 @@ def plain_results(
         "model": checkpoint.train_config.title,
         "step": checkpoint.step,
         "views": (views or Views()).plain(),
+        "statistics": (views or Views()).statistics,
         "datasets": {result.dataset: result.plain() for result in results},
     }
 

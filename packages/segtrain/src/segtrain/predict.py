@@ -271,11 +271,15 @@ def predict_one(predictor: Predictor, target: Target, manner: Manner) -> str:
         A line about it: size, classes by share, and where the results are.
 
     Raises:
-        PhotoError: If the photo cannot be read.
+        PhotoError: If the photo cannot be read, or is too small for statistics of its own.
         RunError: If a result cannot be written.
     """
     photo = load_photo(target.photo)
-    mask, probabilities = predict_photo(predictor, photo, manner)
+    try:
+        mask, probabilities = predict_photo(predictor, photo, manner)
+    except PhotoError as error:
+        size = f"{photo.width}x{photo.height}"
+        raise PhotoError(f"{target.photo}: has {size} pixels; {error}") from error
     drawn = photo_overlay(photo, mask, predictor.classes)
     files = {
         target.mask: picture_file(Image.fromarray(mask), "PNG"),

@@ -1,6 +1,7 @@
 """A net that is ready to predict: in batches, at several scales, mirrored."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from segtrain.checkpoint import Checkpoint, load_state
+from segtrain.config import TrainConfig
 from segtrain.devices import autocast, choose_device
 from segtrain.errors import UsageError
+from segtrain.image_statistics import image_statistics, trained_norms
 from segtrain.manifests import ClassInfo
 from segtrain.models import build
 from segtrain.models.net import Net
-from segtrain.options.running import Precision
+from segtrain.options.running import Precision, Statistics
 from segtrain.preprocessing import Preprocessing
 
 Size = tuple[int, int]  # width and height in pixels
@@ -30,6 +33,7 @@ class Views:
     Attributes:
         scales: Factors on the image's size.
         flip: Whether each is also seen mirrored.
+        statistics: Which statistics batch norms use on each: `running`, or `batch`, its own.
 
     Raises:
         UsageError: If there is no scale, or one is not above 0 and at most 4.
@@ -37,6 +41,7 @@ class Views:
 
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    statistics: Statistics = "running"
 
     def __post_init__(self) -> None:
         if not self.scales or not all(0 < scale <= 4 for scale in self.scales):
@@ -44,14 +49,14 @@ class Views:
             raise UsageError(f"--scales {given}: each must be above 0 and at most 4, such as 0.5,1")
 
     @classmethod
-    def parse(cls, scales: str, *, flip: bool) -> "Views":
+    def parse(cls, scales: str, *, flip: bool, statistics: Statistics = "running") -> "Views":
         """Views by the words of a command line, `0.5,0.75,1`.
 
         Raises:
             UsageError: If these are no numbers in range.
         """
         try:
-            return cls(tuple(float(word) for word in scales.split(",")), flip)
+            return cls(tuple(float(word) for word in scales.split(",")), flip, statistics)
         except ValueError as error:
             raise UsageError(
                 f"--scales {scales}: is no list of numbers; give one such as 0.5,0.75,1"
@@ -77,11 +82,14 @@ class Views:
         return {"scales": list(self.scales), "flip": self.flip}
 
     def words(self) -> str:
-        """The views for people; empty where there is a single one."""
-        if self.single:
-            return ""
-        scales = ", ".join(f"{scale:g}" for scale in self.scales)
-        return f"mean of softmax at scale {scales}" + ", each also mirrored" * self.flip
+        """The views for people; empty where there is a single one by running statistics."""
+        words = []
+        if not self.single:
+            scales = ", ".join(f"{scale:g}" for scale in self.scales)
+            words.append(f"mean of softmax at scale {scales}" + ", each also mirrored" * self.flip)
+        if self.statistics == "batch":
+            words.append("batch norms by each image's own statistics")
+        return "; ".join(words)
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,9 @@ class Predictor:
         """Scores of RGB images whose padded sizes are equal: float32 `(C, H, W)` each.
 
         Each is padded by the zeros that the net itself would add, so that company changes nothing.
+
+        Raises:
+            PhotoError: If an image is too small for statistics of its own.
         """
         width, height = self.padded(images[0].size)
         inputs = []
@@ -131,7 +142,9 @@ class Predictor:
             nchw = self.preprocessing.normalise(pixels.permute(2, 0, 1)[None])  # channels_last
             inputs.append(F.pad(nchw, (0, width - image.width, 0, height - image.height)))
         batch = torch.cat(inputs).contiguous(memory_format=torch.channels_last)
-        with autocast(self.device, self.precision):
+        own = self.views.statistics == "batch"
+        norms = image_statistics(self.model) if own else nullcontext()
+        with norms, autocast(self.device, self.precision):
             logits: Tensor = self.model(batch)  # (N, C, height, width)
         cut = zip(logits, images, strict=True)
         return [scores[:, : image.height, : image.width].float() for scores, image in cut]
@@ -191,13 +204,32 @@ def load_predictor(
 
     Raises:
         CheckpointError: If its weights do not fit its configuration.
+        UsageError: If batch statistics are asked for and no batch norm was trained.
     """
     where = choose_device(device)
     config = checkpoint.train_config
     model = build(config, len(checkpoint.classes))
     load_state(model, checkpoint.judged, path)
+    chosen = views or Views()
+    if chosen.statistics == "batch":
+        model.freeze(config.freeze)
+        refuse_without_norms(model, config, path)
     preprocessing = Preprocessing.from_fingerprint(checkpoint.preprocessing)
     ready = model.to(where).to(memory_format=torch.channels_last).eval()
-    chosen = views or Views()
     infos = checkpoint.class_infos
     return Predictor(ready, preprocessing, where, infos, chosen, config.precision)
+
+
+def refuse_without_norms(model: Net, config: TrainConfig, path: Path) -> None:
+    """Refuse batch statistics for a net to which they mean nothing.
+
+    Raises:
+        UsageError: If no batch norm was trained.
+    """
+    if trained_norms(model):
+        return
+    frozen = f" and --freeze {config.freeze}" if config.freeze != "none" else ""
+    raise UsageError(
+        f"--statistics: {path} is a net of --norm {config.norm}{frozen}; it has no batch norm that "
+        "was trained, so there are only its running statistics or none; leave out --statistics"
+    )
