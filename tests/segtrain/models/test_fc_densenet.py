@@ -1,6 +1,7 @@
 """Tests of segtrain.models.fc_densenet."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -207,3 +208,15 @@ def test_products_are_those_of_its_layers() -> None:
         elif isinstance(module, nn.ConvTranspose2d):
             by_hand += module.weight.numel() * seen.given[name][0, 0].numel()
     assert count_macs(small(), 64, 64) == by_hand
+
+
+def test_the_docs_have_these_counts() -> None:
+    """Each row of docs/models/fc_densenet.md is what that net counts."""
+    page = (Path(__file__).parents[3] / "docs" / "models" / "fc_densenet.md").read_text("utf-8")
+    for name, counts in COUNTS.items():
+        with torch.device("meta"):
+            net = FCDenseNet(21, PLANS[name])
+        sides = ((224, 224), (360, 480), (480, 480), (512, 512))
+        macs = [f"{count_macs(net, *side) / 1e9:.2f}" for side in sides]
+        cells = [f"`{name}`", *(f"{count:,}" for count in counts), *macs]
+        assert f"| {' | '.join(cells)} |" in page
