@@ -68,7 +68,8 @@ class Stages:
     @property
     def workers_needed(self) -> int:
         """Processes that make batches as fast as steps use them up."""
-        return math.ceil(self.batch * self.make / self.step)
+        share = self.batch * self.make / self.step
+        return math.ceil(round(share, 9))  # a quotient a hair above 27 needs 27
 
     @property
     def slowest(self) -> str:
