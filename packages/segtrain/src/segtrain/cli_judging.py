@@ -2,7 +2,7 @@
 
 import typing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -14,6 +14,7 @@ from segtrain.command_options import (
     DeviceOption,
     FlipOption,
     JsonOption,
+    JudgedByOption,
     RunArgument,
     ScalesOption,
     ShardsOption,
@@ -28,12 +29,14 @@ if typing.TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from segtrain.evaluate import Watcher
+    from segtrain.evaluate import SetResult, Watcher
+    from segtrain.predictor import Views
 
 EVAL_EPILOG = (
     "[bold]segtrain eval runs/fcn8s[/]   the val split of every data set\n\n"
     "[bold]segtrain eval runs/fcn8s --split val100 --json result.json[/]   100 fixed images\n\n"
-    "[bold]segtrain eval runs/fcn8s --scales 0.75,1,1.25 --flip --pictures matrices/[/]"
+    "[bold]segtrain eval runs/fcn8s --scales 0.75,1,1.25 --flip --pictures matrices/[/]\n\n"
+    "[bold]segtrain eval runs/fcn8s --statistics both[/]   do running statistics of norms serve?"
 )
 COMPARE_EPILOG = (
     "[bold]segtrain compare runs/a runs/b[/]   on the val split of every data set\n\n"
@@ -49,7 +52,7 @@ def evaluate(
     split: SplitOption = "val",
     scales: ScalesOption = "1",
     flip: FlipOption = False,
-    statistics: StatisticsOption = "running",
+    statistics: JudgedByOption = "running",
     batch: BatchOption = 1,
     json_file: JsonOption = None,
     pictures: Annotated[
@@ -62,47 +65,84 @@ def evaluate(
 
     Every image is predicted at its own size, and one confusion matrix is made over the whole split
     at the masks' own size; pixels of 255 are left out. For a part of a split, the mean IoU has an
-    interval over the choice of images.
+    interval over the choice of images. --statistics both judges a net with batch norms twice, and
+    says how far the two are apart.
     """
     from segtrain.evaluate import (
         STDOUT,
         check_writable,
-        evaluate_run,
-        plain_results,
         write_matrices,
         write_results,
     )
     from segtrain.files import check_folder, make_folder
     from segtrain.predictor import Views
 
-    views = Views.parse(scales, flip=flip, statistics=statistics)
+    views = Views.parse(
+        scales, flip=flip, statistics="batch" if statistics == "batch" else "running"
+    )
     if json_file:
         check_writable(json_file)
     if pictures:
         check_folder(pictures, "--pictures")
+    judge = judge_both if statistics == "both" else judge_once
     with terminal.progress_bar() as progress:
-        start = image_watchers(progress, split)
-        path, checkpoint, results = evaluate_run(
+        judged = judge(
             run,
             shards,
             split,
             device,
-            start,
+            image_watchers(progress, split),
             views=views,
             batch=batch,
             cache=Cache.of(cache, cache_size),
             fetching=terminal.byte_counter(progress),
         )
     if json_file != STDOUT:
+        judged.show()
+    if json_file:
+        write_results(json_file, judged.plain)
+    if pictures:
+        make_folder(pictures, "--pictures")
+        for ending, results in judged.results.items():
+            write_matrices(pictures, results, ending)
+
+
+class Judged(NamedTuple):
+    """What an evaluation gave: as plain types, results by the ending of their pictures, a view."""
+
+    plain: "dict[str, Any]"
+    results: "dict[str, list[SetResult]]"
+    show: "Callable[[], None]"
+
+
+def judge_once(run: Path, *where: Any, views: "Views", **how: Any) -> Judged:  # noqa: ANN401 - as evaluate_run has them
+    """Judge a net by one kind of statistics; arguments as of `evaluate_run`."""
+    from segtrain.evaluate import evaluate_run, plain_results
+
+    path, checkpoint, results = evaluate_run(run, *where, views=views, **how)
+
+    def show() -> None:
         title = checkpoint.train_config.title
         terminal.print_nets([f"{path}: {title}, step {checkpoint.step:,}", views.words()])
         for result in results:
             terminal.print_result(result)
-    if json_file:
-        write_results(json_file, plain_results(path, checkpoint, results, views))
-    if pictures:
-        make_folder(pictures, "--pictures")
-        write_matrices(pictures, results)
+
+    return Judged(plain_results(path, checkpoint, results, views), {"": results}, show)
+
+
+def judge_both(run: Path, *where: Any, views: "Views", **how: Any) -> Judged:  # noqa: ANN401 - as evaluate_both has them
+    """Judge a net by running and by batch statistics; arguments as of `evaluate_both`."""
+    from segtrain.statistics_gap import evaluate_both, plain_both, print_gap
+
+    net, found = evaluate_both(run, *where, views=views, **how)
+
+    def show() -> None:
+        terminal.print_nets([net.words(), views.words()])
+        for compared in found:
+            print_gap(compared)
+
+    results = {"": [c.first for c in found], "-batch": [c.second for c in found]}
+    return Judged(plain_both(net, found, views), results, show)
 
 
 def image_watchers(progress: "Progress", split: str) -> "Callable[[str, int], Watcher]":

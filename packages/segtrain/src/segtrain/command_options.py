@@ -11,7 +11,7 @@ import typer
 
 from segtrain.config import TrainConfig
 from segtrain.options.fields import number_or_word
-from segtrain.options.running import Statistics
+from segtrain.options.running import JudgedBy, Statistics
 from segtrain.options.training import Device
 
 RunArgument = Annotated[
@@ -40,6 +40,15 @@ StatisticsOption = Annotated[
     typer.Option(
         help="What batch norms normalise by: the running statistics of training, or batch, mean "
         "and variance of each image itself, as FC-DenseNet's authors judged."
+    ),
+]
+JudgedByOption = Annotated[
+    JudgedBy,
+    typer.Option(
+        "--statistics",
+        help="What batch norms normalise by: the running statistics of training; or batch, mean "
+        "and variance of each image itself, as FC-DenseNet's authors judged; or both, and the gap "
+        "between the two.",
     ),
 ]
 ShardsOption = Annotated[

@@ -201,18 +201,51 @@ def compare_runs(
     """
     first, second = (load_net(run, device, views) for run in runs)
     refuse_other_classes(first, second)
+    nets = (first, second)
+    return nets, compare_nets(
+        nets, shards, split, start, batch=batch, cache=cache, fetching=fetching
+    )
+
+
+def compare_nets(
+    nets: tuple[Net, Net],
+    shards: Places,
+    split: str,
+    start: Callable[[str, int], Watcher],
+    *,
+    names: tuple[str, str] = NAMES,
+    batch: int = 1,
+    cache: Cache | None = None,
+    fetching: Fetching = lambda *_: None,
+) -> list[Comparison]:
+    """Judge two nets of the same classes; arguments as of `compare_runs`.
+
+    Args:
+        nets: The nets.
+        shards: One shards directory or several.
+        split: `train`, `val`, or the name of a view.
+        start: Called with each net's and data set's name and number of images; gives its watcher.
+        names: What the two are called.
+        batch: Images that are predicted at once.
+        cache: Where shards of URLs are copied to.
+        fetching: How people follow the fetching of the first shards.
+
+    Raises:
+        CheckpointError: If the shards are of other classes.
+        ShardsError: If the shards are missing or damaged.
+    """
     directory = open_shards(shards, cache)
-    check_classes(first.checkpoint, directory.classes, first.path)
+    check_classes(nets[0].checkpoint, directory.classes, nets[0].path)
     found = []
     for samples in directory.sets(split):
         results = []
-        for name, net in zip(NAMES, (first, second), strict=True):
+        for name, net in zip(names, nets, strict=True):
             watch = start(f"{name} {samples.datasets[0]}", len(samples))
             numbers = range(len(samples))
             counted = evaluate_set(net.predictor, samples, numbers, watch, batch, fetching)
             results.append(set_result(samples, split, counted))
         found.append(Comparison(samples, *results))
-    return (first, second), found
+    return found
 
 
 def refuse_other_classes(first: Net, second: Net) -> None:

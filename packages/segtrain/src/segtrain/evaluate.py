@@ -369,8 +369,8 @@ def write_picture(path: Path, picture: Image.Image) -> None:
     write_beside(path, lambda part: picture.save(part, format="PNG"))
 
 
-def write_matrices(folder: Path, results: Sequence[SetResult]) -> None:
-    """Write `confusion-DATASET-SPLIT.png` for each data set.
+def write_matrices(folder: Path, results: Sequence[SetResult], ending: str = "") -> None:
+    """Write `confusion-DATASET-SPLIT.png` for each data set, an ending behind its name.
 
     Raises:
         RunError: If one cannot be written.
@@ -378,7 +378,7 @@ def write_matrices(folder: Path, results: Sequence[SetResult]) -> None:
     for result in results:
         title = f"{result.dataset} {result.split}, {result.images:,} images"
         picture = matrix_picture(result.confmat.numpy(), result.classes, title)
-        write_picture(folder / f"confusion-{result.dataset}-{result.split}.png", picture)
+        write_picture(folder / f"confusion-{result.dataset}-{result.split}{ending}.png", picture)
 
 
 def check_writable(path: Path) -> None:

@@ -67,6 +67,7 @@ def by_image(name: str, norm: BatchNorm, inputs: tuple[Tensor, ...], _: Tensor) 
     if x.shape[2:].numel() == 1:
         raise PhotoError(
             f"the batch norm {name} sees one value of each channel, and one value has no "
-            "variance: the image is too small for --statistics batch; take running"
+            "variance: the image is too small for --statistics batch, or the net pools it to one "
+            "place; take running"
         )
     return F.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=norm.eps)

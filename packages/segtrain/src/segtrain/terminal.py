@@ -194,8 +194,15 @@ def verdict_words(found: "Comparison") -> str:
     )
 
 
-def print_comparison(found: "Comparison", named: int) -> None:
-    """Two nets on one data set: metrics, classes, images, and what they say."""
+def difference_tables(found: "Comparison", titles: tuple[str, str]) -> None:
+    """The metrics and the classes of two results on one data set, beside each other.
+
+    Args:
+        found: Both results.
+        titles: What the two are called.
+    """
+    a_title, b_title = titles
+    less = f"{b_title} less {a_title}"
     first, second = found.first.scores, found.second.scores
     about = f"{coverage(found.first)}{warnings(found.first)}"
     print_line(f"{found.first.dataset} {found.first.split}: {about}", "bold")
@@ -206,14 +213,20 @@ def print_comparison(found: "Comparison", named: int) -> None:
          points(getattr(second, n) - getattr(first, n))]
         for n, word in zip(names, words, strict=True)
     ]  # fmt: skip
-    print_table("", ["metric", "A", "B", "B less A"], rows)
+    print_table("", ["metric", a_title, b_title, less], rows)
     by_class = zip(found.first.classes, first.iou, second.iou, found.class_intervals, strict=True)
     rows = [
         [f"#{bytes(c.color).hex()} {c.name}", percent(a), percent(b),
          points(None if a is None or b is None else b - a), ends_words(ends)]
         for c, a, b, ends in by_class
     ]  # fmt: skip
-    print_table("", ["class", "A IoU %", "B IoU %", "B less A", "95 % interval"], rows)
+    columns = ["class", f"{a_title} IoU %", f"{b_title} IoU %", less, "95 % interval"]
+    print_table("", columns, rows)
+
+
+def print_comparison(found: "Comparison", named: int) -> None:
+    """Two nets on one data set: metrics, classes, images, and what they say."""
+    difference_tables(found, ("A", "B"))
     pairs = found.most_different(named)
     if pairs:
         rows = [[p.key, percent(p.first), percent(p.second), points(p.difference)] for p in pairs]

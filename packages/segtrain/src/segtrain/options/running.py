@@ -8,6 +8,7 @@ from segtrain.options.fields import about
 Precision = Literal["auto", "bf16", "fp32"]
 DeadLayers = Literal["stop", "warn", "ignore"]
 Statistics = Literal["running", "batch"]  # that batch norms use where a net is judged
+JudgedBy = Literal["running", "batch", "both"]
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,8 @@ RULE = Rule(
     "statistics and with the mean of all: half as much again, and half a nat, is a warning. A "
     "checkpoint of 500 steps or more whose own running statistics do that, and fresh ones do not, "
     "has drifted.",
-    remedy="--norm group, a larger --batch, or fewer --accumulate.",
+    remedy="--norm group, a larger --batch, or fewer --accumulate. `segtrain eval RUN --statistics "
+    "both` judges a trained net by its running statistics and by each image's own, and reports the "
+    "gap of their mean IoU with its interval.",
     examine=examine,
 )
