@@ -29,6 +29,7 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "dev-stamp.txt"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+MOST_PROCESSES = 4  # of tests: each needs up to 2 GB
 PROJECTS = [ROOT / "pyproject.toml", *sorted(ROOT.glob("packages/*/pyproject.toml"))]
 
 
@@ -41,9 +42,13 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def call(*command: str | Path) -> None:
-    """Run a command of ours in the repository; its failure ends this script with its exit code."""
-    done = subprocess.run([str(part) for part in command], cwd=ROOT, check=False)
+def call(*command: str | Path, **variables: str) -> None:
+    """Run a command of ours in the repository; its failure ends this script with its exit code.
+
+    `variables` are added to its environment where they are not set.
+    """
+    environment = variables | dict(os.environ)
+    done = subprocess.run([str(part) for part in command], cwd=ROOT, check=False, env=environment)
     if done.returncode:
         raise SystemExit(done.returncode)
 
@@ -109,8 +114,12 @@ def venv_version() -> str:
 
 
 def test(arguments: Sequence[str]) -> None:
-    """Run the tests; the real archives are used where they lie, see tests/conftest.py."""
-    call(PYTHON, "-m", "pytest", *arguments)
+    """Run the tests, file by file in some processes; see tests/conftest.py for the real archives.
+
+    Torch gets one thread in each: several fight for the cores, and the nets of tests are thin.
+    """
+    several = ["-n", str(min(MOST_PROCESSES, os.cpu_count() or 1)), "--dist", "loadfile"]
+    call(PYTHON, "-m", "pytest", *several, *arguments, OMP_NUM_THREADS="1")
 
 
 def lint() -> None:
