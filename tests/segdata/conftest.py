@@ -22,6 +22,8 @@ from PIL import Image
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
 
+from segdata.classes import COCO_CATEGORIES
+
 VOC_TAR = "VOCtrainval_11-May-2012.tar"
 VOC_ROOT = "VOCdevkit/VOC2012"
 SBD_ROOT = "benchmark_RELEASE/dataset"
@@ -174,6 +176,7 @@ def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
 def make_coco(train: int = 5, val: int = 3) -> CocoSet:
     """So many images: parts, overlaps, crowds, greyscale, and one image without annotations."""
     coco = CocoSet({}, {})
+    categories = [{"id": i, "name": name} for i, name in COCO_CATEGORIES.items()]
     for split, first, count in (("train", 1, train), ("val", 1001, val)):
         images, records, notes = {}, [], []
         for number, image_id in enumerate(range(first, first + count)):
@@ -183,7 +186,7 @@ def make_coco(train: int = 5, val: int = 3) -> CocoSet:
             records.append({"id": image_id, "file_name": name, "height": height, "width": width})
             notes += _annotations(image_id, number, height, width)
         coco.images[split] = images
-        coco.instances[split] = {"images": records, "annotations": notes, "categories": []}
+        coco.instances[split] = {"images": records, "annotations": notes, "categories": categories}
     return coco
 
 

@@ -260,13 +260,27 @@ def test_two_records_of_one_id_are_refused(make: "Make", tmp_path: Path) -> None
         b"[]",
         b"{",
         b'{"images": []}',
+        b'{"images": [], "annotations": []}',
+        b'{"images": [], "annotations": [], "categories": {"1": "person"}}',
         b'{"images": [{"id": "1"}], "annotations": []}',
         b'{"images": [], "annotations": [{"id": 1, "image_id": 1, "caption": "x"}]}',
         b'{"images": [], "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "area": NaN}]}',
         b'{"images": [{"id": 1, "file_name": "\xff", "height": 1, "width": 1}], "annotations": []}',
         b'{"images": [], "annotations": [], "x": ' + b"[" * 99999 + b"]" * 99999 + b"}",
     ],
-    ids=["empty", "list", "cut", "no list", "types", "captions", "nan", "utf-8", "deep"],
+    ids=[
+        "empty",
+        "list",
+        "cut",
+        "no list",
+        "no categories",
+        "categories",
+        "types",
+        "captions",
+        "nan",
+        "utf-8",
+        "deep",
+    ],
 )
 def test_other_json_is_refused(make: "Make", tmp_path: Path, document: bytes) -> None:
     """An annotation file that is no instances JSON is refused by name, before anything is built."""
@@ -275,6 +289,42 @@ def test_other_json_is_refused(make: "Make", tmp_path: Path, document: bytes) ->
     with pytest.raises(SourceError, match="not COCO's instances JSON") as error:
         opened(make.write_coco(tmp_path, coco))
     assert "instances_train2017.json" in str(error.value.where)
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected", "found"),
+    [
+        ({}, "1 person, 18 dog, 44 bottle", "1 not listed, 18 not listed, 44 not listed"),
+        ({1: "person", 18: "cat", 44: "bottle"}, "18 dog", "18 cat"),
+        ({1: "person", 18: "dog", 40: "bottle", 44: "bottle"}, "44 bottle", "40 bottle"),
+        ({1: "person", 18: "dog", 44: "Bottle", 62: "chair"}, "44 bottle", "44 Bottle"),
+    ],
+    ids=["none", "another class", "a second id", "another name"],
+)
+def test_other_categories_are_refused(
+    make: "Make", tmp_path: Path, listed: dict[int, str], expected: str, found: str
+) -> None:
+    """A file whose ids of chosen classes mean something else is refused: masks would be wrong."""
+    coco = make.coco()
+    rows = [{"id": i, "name": name} for i, name in listed.items()]
+    coco.instances["val"]["categories"] = rows
+    with pytest.raises(SourceError, match="categories are not COCO's") as error:
+        opened(make.write_coco(tmp_path, coco))
+    assert "instances_val2017.json" in str(error.value.where)
+    assert (error.value.expected, error.value.found) == (expected, found)
+
+
+def test_categories_of_other_classes_may_be_anything(make: "Make", tmp_path: Path) -> None:
+    """Categories that no chosen class has may lack or be one's own, and so may unused ones."""
+    coco = make.coco()
+    listed = {1: "person", 18: "dog", 44: "bottle", 8: "van", 99: "cone"}
+    for document in coco.instances.values():
+        document["categories"] = [{"id": i, "name": name} for i, name in listed.items()]
+    data = make.write_coco(tmp_path, coco)
+    assert compare(opened(data), "train", coco.instances["train"]) == 14
+    with pytest.raises(SourceError, match="categories are not COCO's") as error:
+        opened(data, "coco")
+    assert (error.value.expected, error.value.found) == ("8 truck", "8 van")
 
 
 def test_keys_and_files(small: Path) -> None:

@@ -59,6 +59,8 @@ def templates(data: Path) -> tuple[list[dict[str, Any]], list[tuple[int, str, st
 
 def instances(data: Path, count: int, wanted: int) -> Iterator[str]:
     """The text of the multiplied file, in parts."""
+    from segdata.classes import COCO_CATEGORIES
+
     images, annotations = templates(data)
     yield '{"info": {"description": "real records multiplied"},"licenses": [],"images": ['
     for i in range(count):
@@ -77,7 +79,8 @@ def instances(data: Path, count: int, wanted: int) -> Iterator[str]:
         written += 1
         comma = "," if written > 1 else ""
         yield f'{comma}{{{before},"image_id": {image},{after},"id": {number + 1}}}'
-    yield '],"categories": []}'
+    rows = [{"id": i, "name": name} for i, name in COCO_CATEGORIES.items()]
+    yield f'],"categories": {json.dumps(rows)}}}'
 
 
 def make(data: Path, folder: Path, images: int, annotations: int) -> Path:

@@ -23,6 +23,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from segdata.classes import COCO_CATEGORIES
+
 HEIGHT, WIDTH = 48, 64
 
 
@@ -43,7 +45,8 @@ def make(folder: Path, images: int) -> None:
             outline = [round(draw.uniform(0, (WIDTH, HEIGHT)[n % 2]), 2) for n in range(80)]
             note = {"id": 7 * i + k, "image_id": i, "category_id": draw.choice([1, 3, 44, 8])}
             notes.append(note | {"segmentation": [outline], "area": 900.0, "iscrowd": 0})
-    document = json.dumps({"images": records, "annotations": notes, "categories": []})
+    categories = [{"id": i, "name": name} for i, name in COCO_CATEGORIES.items()]
+    document = json.dumps({"images": records, "annotations": notes, "categories": categories})
     with zipfile.ZipFile(
         folder / "annotations_trainval2017.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1
     ) as archive:

@@ -21,7 +21,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from segdata import categories
 from segdata.archive import Archive, Member, locate, open_archive
+from segdata.categories import Category
 from segdata.classes import ClassSet
 from segdata.errors import SampleError, SourceError
 from segdata.jsontext import JsonText
@@ -71,10 +73,13 @@ class Instances(msgspec.Struct, gc=False):
 
     Attributes:
         chosen: annotations of chosen classes by image, in file order.
+        used: category ids of these annotations.
     """
 
     images: list[CocoImage]
     chosen: dict[int, list[CocoAnnotation]]
+    categories: list[Category]
+    used: set[int]
     synthetic: bool = False
 
 
@@ -217,7 +222,7 @@ def read_instances(archive: Archive, name: str, classes: ClassSet) -> tuple[Inst
     """The index of `instances_<name>.json`, such as train2017, and what was read for it.
 
     Raises:
-        SourceError: the archive lacks it, or it is no such file.
+        SourceError: the archive lacks it, it is no such file, or it has other categories.
     """
     file = f"instances_{name}.json"
     member = archive[f"annotations/{file}" if f"annotations/{file}" in archive else file]
@@ -228,10 +233,13 @@ def read_instances(archive: Archive, name: str, classes: ClassSet) -> tuple[Inst
         raise SourceError(
             "an annotation file is not COCO's instances JSON",
             where=member.where,
-            expected="images and annotations as COCO documents them",
+            expected="images, annotations and categories as COCO documents them",
             found=error,
             advice="restore the official file, or correct your own",
         ) from error
+    categories.refuse_other(
+        instances.categories, classes.of_coco.keys(), instances.used, member.where
+    )
     return instances, SourceFile(f"annotations/{file}", parts.size, parts.crc32)
 
 
@@ -262,6 +270,7 @@ def _index(text: JsonText, classes: ClassSet) -> Instances:
     """
     images: list[CocoImage] | None = None
     chosen: list[CocoAnnotation] | None = None
+    listed: list[Category] | None = None
     info: Any = None
     for name in text.keys():  # noqa: SIM118 - no dictionary: each key must be read once
         if name == "images":
@@ -273,14 +282,19 @@ def _index(text: JsonText, classes: ClassSet) -> Instances:
                     if annotation.category_id in of_coco:
                         annotation.segmentation = annotation.segmentation.copy()
                         chosen.append(annotation)
+        elif name == "categories":
+            listed = msgspec.json.decode(text.value(), type=list[Category])
         elif name == "info":
             info = msgspec.json.decode(text.value())
         else:
             text.value()
-    if images is None or chosen is None:
-        raise ValueError(f"it has no list of {'images' if images is None else 'annotations'}")
+    if images is None or chosen is None or listed is None:
+        lists = {"images": images, "annotations": chosen, "categories": listed}
+        lacking = next(name for name, found in lists.items() if found is None)
+        raise ValueError(f"it has no list of {lacking}")
+    used = {annotation.category_id for annotation in chosen}
     synthetic = isinstance(info, dict) and info.get("synthetic") is True
-    return Instances(images, _by_image(chosen), synthetic)
+    return Instances(images, _by_image(chosen), listed, used, synthetic)
 
 
 def _by_image(annotations: Sequence[CocoAnnotation]) -> dict[int, list[CocoAnnotation]]:
