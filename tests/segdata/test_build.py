@@ -507,7 +507,7 @@ def test_no_shard_is_empty(make: "Make", tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
-def test_the_resize_is_recorded_and_verified(small: Path, tmp_path: Path) -> None:
+def test_the_resize_is_recorded(small: Path, tmp_path: Path) -> None:
     """`opencv` stands in the manifest with its version; other images come out, the same masks."""
     pytest.importorskip("cv2")
     usual, other = tmp_path / "pillow", tmp_path / "opencv"
@@ -524,8 +524,71 @@ def test_the_resize_is_recorded_and_verified(small: Path, tmp_path: Path) -> Non
         masks.append({key: members["seg.png"] for key, members in samples.items()})
     assert masks[0] == masks[1]
     assert images[0] != images[1]
-    found = {finding.defect for finding in verify(other, data=small).findings}
-    assert not found & {"image-differs", "image-bytes", "source-broken"}
+
+
+def relabelled(shards: Path, resampling: str) -> Path:
+    """The directory, after manifest and sidecars were made to say that this resize made them."""
+    for path in shards.glob("*.json"):
+        text = path.read_text("utf-8")
+        path.write_text(re.sub(r'"resampling": "[^"]+"', f'"resampling": "{resampling}"', text))
+    return shards
+
+
+@pytest.mark.parametrize("resize", ["pillow", "opencv"])
+def test_verification_knows_each_resize(real: Path, tmp_path: Path, resize: str) -> None:
+    """Real images of either resize are right as recorded, and wrong if the other is recorded."""
+    pytest.importorskip("cv2")
+    manifest = made("coco", real, tmp_path, resize=resize, size=160, val_size=160, limit=10)
+    assert [split["samples"] for split in manifest["splits"].values()] == [10, 10]
+    assert verify(tmp_path, data=real).findings == ()
+    other = {"pillow": "opencv-area", "opencv": "bilinear"}[resize]
+    found = verify(relabelled(tmp_path, other), data=real).findings
+    assert {finding.defect for finding in found} == {"image-differs"}
+
+
+def test_an_unknown_resampling_is_found(small: Path, tmp_path: Path) -> None:
+    """A manifest of a resize that no version has is a defect of the manifest, not of an image."""
+    made("coco", small, tmp_path)
+    found = verify(relabelled(tmp_path, "sinc"), data=small).findings
+    assert any("resampling" in finding.detail for finding in found)
+    assert not {finding.defect for finding in found} & {"source-broken", "image-differs"}
+
+
+def test_any_number_of_workers_resizes_alike_by_opencv(
+    small: Path, tmp_path: Path, read_tree: Tree
+) -> None:
+    """By OpenCV's kernel several processes write byte for byte what one writes, too."""
+    pytest.importorskip("cv2")
+    for workers in (1, 2):
+        made("coco", small, tmp_path / str(workers), resize="opencv", workers=workers)
+    assert read_tree(tmp_path / "1") == read_tree(tmp_path / "2")
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "unfinished"])
+@pytest.mark.parametrize("recorded", [None, "another"])
+def test_masks_of_another_encoder_are_refused(
+    small: Path, tmp_path: Path, read_tree: Tree, recorded: str | None, finished: bool
+) -> None:
+    """Masks packed in another way, or before that was recorded, do not join those of this one."""
+    made("coco", small, tmp_path)
+    for path in tmp_path.glob("coco2017*.json"):  # as an earlier version would have left them
+        document = json.loads(path.read_bytes())
+        versions = document.get("versions") or document["made_with"]["versions"]
+        del versions["png"]
+        if recorded:
+            versions["png"] = recorded
+        if "plan_sha256" in document:
+            document["plan_sha256"] = "0" * 64
+        path.write_bytes(shards.to_json(document))
+    (tmp_path / "coco2017-train-000001.tar").unlink()
+    assert {finding.defect for finding in verify(tmp_path).findings} == {"shard-missing"}
+    if not finished:
+        (tmp_path / "coco2017.json").unlink()
+    before = read_tree(tmp_path)
+    with pytest.raises(OutputError, match="shards of other options") as error:
+        made("coco", small, tmp_path)
+    assert (error.value.expected, error.value.found) == ("png up-rle", f"png {recorded}")
+    assert read_tree(tmp_path) == before
 
 
 def test_another_resize_is_refused_in_the_same_directory(small: Path, tmp_path: Path) -> None:

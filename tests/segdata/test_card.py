@@ -230,6 +230,7 @@ COMMANDS: list[tuple[str, Mapping[str, object]]] = [
     ("build-voc", {"classes": "dog,dining table", "split": "val", "seed": 3, "val-size": 40}),
     ("build-coco", {"labels": "torchvision", "min-area": 7, "limit": 2, "quality": 80}),
     ("build-coco", {"classes": "coco", "void-border": 2, "shard-bytes": 900, "size": 0}),
+    ("build-coco", {"resize": "opencv", "size": 40}),
 ]
 
 

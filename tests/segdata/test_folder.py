@@ -574,3 +574,22 @@ def test_nothing_but_broken_images(segdata: "Command", tmp_path: Path) -> None:
         done = segdata(*command)
         assert done.code == 0, (command, done)
     assert "configs" not in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_resize_is_chosen_and_recorded(leaves: Folder, segdata: "Command") -> None:
+    """`--resize opencv` makes other images, the same masks, and says so in the manifest."""
+    pytest.importorskip("cv2")
+    assert leaves.build(segdata).code == 0
+    usual = samples_of(leaves.out)
+    leaves.out = leaves.root / "opencv"
+    assert leaves.build(segdata, "--resize", "opencv").code == 0
+    (manifest,) = manifests(leaves.out).values()
+    assert manifest["options"]["resampling"] == "opencv-area"
+    assert "opencv" in manifest["versions"]
+    other = samples_of(leaves.out)
+    assert other.keys() == usual.keys()
+    assert any(other[key][0] != usual[key][0] for key in usual)
+    for key, (_, _, mask) in usual.items():
+        np.testing.assert_array_equal(other[key][2], mask)
+    found = verify(leaves.out, folders={"leaves": [(leaves.images, leaves.masks)]}).findings
+    assert found == ()

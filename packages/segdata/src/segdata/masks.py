@@ -17,6 +17,7 @@ IGNORE = 255
 PNG = b"\x89PNG\r\n\x1a\n"
 GREY_8_BIT = (8, 0, 0, 0, 0)  # depth, colour type, and compression, filters, interlace: the usual
 MEMORY = 9  # zlib's most: 256 KiB
+ENCODER = "up-rle"  # stands in the manifest: another way to pack the same ids gives other bytes
 UP = 2  # PNG's filter that leaves differences to the row above, which of masks are mostly zeros
 
 

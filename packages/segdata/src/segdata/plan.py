@@ -22,6 +22,7 @@ from segdata.engine import Progress
 from segdata.errors import OutputError, SampleError, SourceError, UsageError
 from segdata.images import RESAMPLING
 from segdata.labels import LabelPolicy
+from segdata.masks import ENCODER
 from segdata.samples import Sample, Source, Split
 from segdata.stamps import Stamp, stamps
 
@@ -145,6 +146,7 @@ def codec_versions(*, rasteriser: bool, opencv: bool = False) -> dict[str, str]:
         "segdata": version("segdata"),
         "pillow": version("pillow"),
         "jpeg": jpeg,
+        "png": ENCODER,
         "zlib": zlib.ZLIB_RUNTIME_VERSION,  # Python's own packs the masks
     }
     if opencv:

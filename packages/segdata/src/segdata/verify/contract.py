@@ -188,7 +188,7 @@ class Options(Struct, frozen=True):
     size: Count
     val_size: Count
     quality: Annotated[int, Meta(ge=1, le=100)]
-    resampling: str
+    resampling: Literal["bilinear", "opencv-area"]
     shard_samples: Count
     shard_bytes: Count
     limit: Count
