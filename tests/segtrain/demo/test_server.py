@@ -117,6 +117,16 @@ def test_on_a_network_any_name_will_do() -> None:
     assert status(open_guard, host="lab-7:8501", origin="http://evil.example")[0] == 403
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.1.1", "::1", "192.168.1.5"])
+def test_the_printed_address_is_let_in(host: str) -> None:
+    """Whatever address the page is served at, a browser that opens it gets an answer."""
+    place = Place(host, 8501)
+    name = place.address.removeprefix("http://")
+    guard = Guard(inner, place.names)
+    assert status(guard, host=name, origin=place.address)[0] == 200
+    assert status(guard, host="evil.example:8501")[0] == (403 if place.is_local else 200)
+
+
 def test_answers_keep_the_browser_here() -> None:
     """Every answer has one policy that allows this server alone."""
     _, sent = status(Guard(inner, server.LOCAL), host="localhost")

@@ -238,6 +238,11 @@ class Place:
         return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """By which names requests may come; any, and so none, where others reach it."""
+        return (*LOCAL, self.host) if self.is_local else ()
+
+    @property
     def address(self) -> str:
         """What a browser of this machine opens."""
         host = self.host
@@ -276,8 +281,7 @@ def serve(listening: socket.socket) -> None:
         KeyboardInterrupt: After Ctrl-C.
         RunError: If the server could not be started.
     """
-    local = Place.of(listening).is_local
-    guard = Middleware(Guard, hosts=LOCAL if local else ())
+    guard = Middleware(Guard, hosts=Place.of(listening).names)
     app = App(Path(__file__).with_name("script.py"), middleware=[guard])
     server = uvicorn.Server(
         uvicorn.Config(
