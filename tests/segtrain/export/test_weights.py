@@ -1,5 +1,6 @@
 """Exported weights are a checkpoint: they are judged, predict, and start runs."""
 
+import dataclasses
 import json
 import struct
 import sys
@@ -17,6 +18,7 @@ from segtrain.config import TrainConfig
 from segtrain.errors import CheckpointError
 from segtrain.evaluate import evaluate_run
 from segtrain.export.command import Written
+from segtrain.export.metadata import metadata
 from segtrain.models.sources import read_source
 from segtrain.session import start
 
@@ -37,6 +39,18 @@ def test_weights_are_the_checkpoint(weights: Path, trained: Path) -> None:
         assert torch.equal(ours.judged[name], value)
     assert ours.train_config.variant == theirs.train_config.variant
     assert weights.stat().st_mode == (trained / "best.pt").stat().st_mode
+
+
+def test_options_tell_no_path(trained: Path) -> None:
+    """Of options that name files of the run's machine, names stay at most."""
+    checkpoint = load_checkpoint(trained / "best.pt")
+    places = {"watch": ["home/me/dog.jpg"], "weights": "home/me/vgg.pth", "init": "home/me/a",
+              "class_weights": "C:\\home\\me\\weights.json"}  # fmt: skip
+    strings = metadata(dataclasses.replace(checkpoint, config=checkpoint.config | places))
+    config = json.loads(strings["config"])
+    assert "home" not in strings["config"]
+    assert (config["weights"], config["class_weights"]) == ("vgg.pth", "weights.json")
+    assert TrainConfig.from_plain(config).watch is None
 
 
 def test_weights_are_judged_alike(weights: Path, trained: Path, shards: Path) -> None:

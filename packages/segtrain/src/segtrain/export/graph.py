@@ -112,10 +112,9 @@ def traced_without_proof(graph: PixelsToClasses, example: tuple[Tensor]) -> Expo
             graph, example, dynamic_shapes=sizes, prefer_deferred_runtime_asserts_over_guards=True
         )
     except (RuntimeError, AssertionError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
         raise ExportError(
-            f"torch {torch.__version__} cannot trace this net ({first}); `--format safetensors` "
-            "needs no trace"
+            f"torch {torch.__version__} cannot trace this net ({said(error)}); `--format "
+            "safetensors` needs no trace"
         ) from error
     nodes = program.graph_module.graph
     for node in list(nodes.nodes):
@@ -124,6 +123,11 @@ def traced_without_proof(graph: PixelsToClasses, example: tuple[Tensor]) -> Expo
     nodes.eliminate_dead_code()
     program.graph_module.recompile()
     return scrubbed(program)
+
+
+def said(error: Exception) -> str:
+    """The first line of what torch says, or the kind of an error that says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager

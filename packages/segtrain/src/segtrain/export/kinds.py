@@ -15,7 +15,7 @@ import torch
 from segtrain import __version__
 from segtrain.checkpoint import load_checkpoint
 from segtrain.errors import ExportError, UsageError
-from segtrain.export.graph import PixelsToClasses, plain_predictor, trace
+from segtrain.export.graph import PixelsToClasses, plain_predictor, said, trace
 from segtrain.export.metadata import IDS, IMAGE, LOGITS
 from segtrain.export.trials import Answers, Pixels, Run, predicted
 from segtrain.predictor import Predictor
@@ -89,10 +89,9 @@ def write_onnx(exported: Exported, path: Path) -> None:
             verbose=False,
         )
     except (RuntimeError, ValueError, AttributeError) as error:
-        first = str(error).strip().splitlines()[0]
         raise ExportError(
-            f"torch {torch.__version__} cannot translate this net to ONNX ({first}); use --format "
-            "torch or safetensors"
+            f"torch {torch.__version__} cannot translate this net to ONNX ({said(error)}); use "
+            "--format torch or safetensors"
         ) from error
     if made is None:
         raise ExportError("torch made no ONNX program of this net; use --format torch")

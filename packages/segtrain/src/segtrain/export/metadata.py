@@ -1,7 +1,7 @@
 """What a file says of its net: JSON by name."""
 
 import json
-from pathlib import Path
+from pathlib import PureWindowsPath
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ IMAGE = "uint8 (batch, height, width, 3), RGB, 0 to 255; any batch, height and w
 IDS = "uint8 (batch, height, width): at each pixel the id of the class with the highest logit"
 LOGITS = "float32 (batch, classes, height, width); softmax over classes gives probabilities"
 # where a run's files lay is nobody's business who is given its net
-PRIVATE = ("shards", "cache", "out", "init", "classes")
+PRIVATE = ("shards", "cache", "out", "init", "classes", "watch")
+WORDS = ("weights", "class_weights")  # words of these options stay, and names of files
 
 
 def metadata(checkpoint: Checkpoint) -> dict[str, str]:
@@ -26,7 +27,8 @@ def metadata(checkpoint: Checkpoint) -> dict[str, str]:
         checkpoint: Where the net comes from.
     """
     config = {k: v for k, v in checkpoint.config.items() if k not in PRIVATE}
-    config["weights"] = Path(str(config.get("weights", "none"))).name
+    for name in WORDS:  # the paths of Windows are cut, and all others with them
+        config[name] = PureWindowsPath(str(config.get(name, "none"))).name
     classes = [{"id": i, **known} for i, known in enumerate(checkpoint.classes)]
     plain: dict[str, Any] = {
         "segtrain_format": FORMAT,

@@ -1,5 +1,6 @@
 """Scripts of ten lines that predict by an exported file; printed, tested, and in the docs."""
 
+import json
 from pathlib import Path
 
 ONNX = """\
@@ -8,7 +9,7 @@ import numpy
 import onnxruntime
 from PIL import Image, ImageOps
 
-net = onnxruntime.InferenceSession("{file}")
+net = onnxruntime.InferenceSession({file})
 image = numpy.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB"))
 mask = Image.fromarray(net.run(["ids"], {{"image": image[None]}})[0][0])  # class ids
 classes = json.loads(net.get_modelmeta().custom_metadata_map["classes"])
@@ -22,7 +23,7 @@ import torch
 from PIL import Image, ImageOps
 
 notes = {{"metadata.json": ""}}
-net = torch.export.load("{file}", extra_files=notes).module()
+net = torch.export.load({file}, extra_files=notes).module()
 image = numpy.array(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB"))
 ids, logits = net(torch.from_numpy(image[None]))  # (1, H, W) and (1, classes, H, W)
 mask = Image.fromarray(ids[0].numpy())
@@ -37,7 +38,7 @@ from segtrain.checkpoint import load_checkpoint
 from segtrain.photos import load_photo
 from segtrain.predictor import load_predictor
 
-file = Path("{file}")
+file = Path({file})
 net = load_predictor(load_checkpoint(file), file, "cpu")
 mask = Image.fromarray(net.predict(load_photo(Path("photo.jpg"))).byte().numpy())
 mask.putpalette([value for known in net.classes for value in known.color])
@@ -53,4 +54,5 @@ def script(kind: str, path: Path) -> str:
         kind: A name of `KINDS`.
         path: The file.
     """
-    return SCRIPTS[kind].format(file=path.as_posix())
+    # a string of JSON is one of Python, whatever signs the path has
+    return SCRIPTS[kind].format(file=json.dumps(path.as_posix(), ensure_ascii=False))
