@@ -321,10 +321,10 @@ def test_an_evaluation_in_the_folder_is_shown(copy: Path, run: Path, shards: Pat
     )
     plain = plain_results(path, checkpoint, found, Views((1.0,), True))
     (copy / "eval.json").write_text(json.dumps(plain))
-    assert (
-        "judged by segtrain eval, val, several views (eval.json)"
-        in Page(report_page([copy], 0)).text
-    )
+    (copy / "eval-batch.json").write_text(json.dumps(plain | {"statistics": "batch"}))
+    text = Page(report_page([copy], 0)).text
+    assert "judged by segtrain eval, val, several views (eval.json)" in text
+    assert "val, several views, batch statistics (eval-batch.json)" in text
     plain["datasets"]["voc2012"]["classes"].pop()
     (copy / "eval.json").write_text(json.dumps(plain))
     assert "eval.json: is not complete" in Page(report_page([copy], 0)).text
@@ -400,6 +400,8 @@ def test_the_command_writes_whole_pages_or_none(
     assert (copy / "report.html").read_bytes() == old
     with pytest.raises(UsageError, match="name it with -o"):
         report([copy, tmp_path], None, 0)
+    with pytest.raises(UsageError, match="-o -: a page"):
+        report([copy], Path("-"), 0)
     with pytest.raises(RunError, match="there is no folder"):
         report([copy], tmp_path / "no" / "page.html", 0)
 

@@ -66,10 +66,12 @@ class Kept:
     Attributes:
         step: Training steps of the net.
         result: What was judged.
+        whole: Whether it is that of all validation images at the end.
     """
 
     step: int
     result: SetResult
+    whole: bool = False
 
 
 def read_counts(path: Path) -> Kept:

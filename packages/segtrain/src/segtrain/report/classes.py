@@ -98,7 +98,7 @@ def judgements(run: RunRecord) -> list[Judgement]:
     found = []
     for name, kept in run.kept.items():
         newest = kept[-1]
-        what = "all validation images" if run.final else "a validation on the way"
+        what = "all validation images" if newest.whole else "a validation on the way"
         found.append(Judgement(name, f"the run itself, {what}", newest.step,
                                newest.result.plain(), newest.result.classes))  # fmt: skip
     for plain in run.evaluations:
@@ -124,6 +124,7 @@ def evaluated(run: RunRecord, plain: Mapping[str, Any]) -> list[Judgement]:
             raise ValueError("its confusion matrix is not of the run's classes")
         scales = plain["views"]["scales"]
         seen = "" if scales == [1.0] and not plain["views"]["flip"] else ", several views"
+        seen += ", batch statistics" * (plain.get("statistics") == "batch")
         origin = f"segtrain eval, {result['split']}{seen} ({plain['file']})"
         found.append(Judgement(dataset, origin, plain["step"], result, run.classes))
     return found
@@ -133,7 +134,7 @@ def over_time(run: RunRecord) -> list[dict[str, Any]]:
     """Each class's IoU at each validation on the way, by data set: a map of steps and classes."""
     found = []
     for name, kept in run.kept.items():
-        ways = kept[:-1] if run.final and len(kept) > 1 else kept
+        ways = [one for one in kept if not one.whole]
         if len(ways) < 2:
             continue
         table = [one.result.scores.iou for one in ways]  # steps x classes

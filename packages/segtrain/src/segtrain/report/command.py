@@ -44,12 +44,14 @@ def report(
     """
     from segtrain import terminal
     from segtrain.errors import UsageError
-    from segtrain.evaluate import check_writable
+    from segtrain.evaluate import STDOUT, check_writable
     from segtrain.files import write_beside
     from segtrain.report.page import report_page
 
     if out is None and len(runs) > 1:
         raise UsageError("a page of several runs belongs to none of their folders: name it with -o")
+    if out == STDOUT:
+        raise UsageError("-o -: a page of some megabytes is written to a file; name one")
     if out is not None:
         check_writable(out)
     text = report_page(runs, pictures)

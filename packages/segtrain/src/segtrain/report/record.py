@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ class RunRecord:
                 self.remarks.append(str(error))
                 continue
             if kept.result.classes == self.classes:
-                found.setdefault(name, []).append(kept)
+                found.setdefault(name, []).append(replace(kept, whole=step is None))
             else:
                 self.remarks.append(f"{path.name}: is of other classes than the run's")
         return found
