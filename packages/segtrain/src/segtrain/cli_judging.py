@@ -25,10 +25,11 @@ from segtrain.remote.cache import Cache
 from segtrain.remote.settings import CACHE_SIZE
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.progress import Progress
 
+    from segtrain.compare import Comparison, Net
     from segtrain.evaluate import SetResult, Watcher
     from segtrain.predictor import Views
 
@@ -68,22 +69,14 @@ def evaluate(
     interval over the choice of images. --statistics both judges a net with batch norms twice, and
     says how far the two are apart.
     """
-    from segtrain.evaluate import (
-        STDOUT,
-        check_writable,
-        write_matrices,
-        write_results,
-    )
-    from segtrain.files import check_folder, make_folder
+    from segtrain.evaluate import STDOUT, write_matrices, write_results
+    from segtrain.files import make_folder
     from segtrain.predictor import Views
 
     views = Views.parse(
         scales, flip=flip, statistics="batch" if statistics == "batch" else "running"
     )
-    if json_file:
-        check_writable(json_file)
-    if pictures:
-        check_folder(pictures, "--pictures")
+    check_places(json_file, pictures)
     judge = judge_both if statistics == "both" else judge_once
     with terminal.progress_bar() as progress:
         judged = judge(
@@ -105,6 +98,21 @@ def evaluate(
         make_folder(pictures, "--pictures")
         for ending, results in judged.results.items():
             write_matrices(pictures, results, ending)
+
+
+def check_places(json_file: Path | None, pictures: Path | None) -> None:
+    """Refuse places for results that cannot be written, before the work is done.
+
+    Raises:
+        RunError: With the option and the reason.
+    """
+    from segtrain.evaluate import check_writable
+    from segtrain.files import check_folder
+
+    if json_file:
+        check_writable(json_file)
+    if pictures:
+        check_folder(pictures, "--pictures")
 
 
 class Judged(NamedTuple):
@@ -183,15 +191,12 @@ def compare(
     images do not tell.
     """
     from segtrain.compare import compare_runs, plain_comparisons, write_sheets
-    from segtrain.evaluate import STDOUT, check_writable, write_results
-    from segtrain.files import check_folder, make_folder
+    from segtrain.evaluate import STDOUT, write_results
+    from segtrain.files import make_folder
     from segtrain.predictor import Views
 
     views = Views.parse(scales, flip=flip, statistics=statistics)
-    if json_file:
-        check_writable(json_file)
-    if pictures:
-        check_folder(pictures, "--pictures")
+    check_places(json_file, pictures)
     with terminal.progress_bar() as progress:
         start = image_watchers(progress, split)
         nets, found = compare_runs(
@@ -206,12 +211,19 @@ def compare(
             fetching=terminal.byte_counter(progress),
         )
     if json_file != STDOUT:
-        named = [f"{name}: {net.words()}" for name, net in zip("AB", nets, strict=True)]
-        terminal.print_nets([*named, views.words()])
-        for compared in found:
-            terminal.print_comparison(compared, count)
+        print_compared(nets, found, views, count)
     if json_file:
         write_results(json_file, plain_comparisons(nets, views, found))
     if pictures:
         make_folder(pictures, "--pictures")
         write_sheets(pictures, found, nets, count)
+
+
+def print_compared(
+    nets: "Sequence[Net]", found: "Sequence[Comparison]", views: "Views", count: int
+) -> None:
+    """Which two nets were compared, and what was found on each data set."""
+    named = [f"{name}: {net.words()}" for name, net in zip("AB", nets, strict=True)]
+    terminal.print_nets([*named, views.words()])
+    for compared in found:
+        terminal.print_comparison(compared, count)
