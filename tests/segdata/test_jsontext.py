@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segdata import jsontext
 from segdata.jsontext import JsonText
 
 texts = st.text(st.sampled_from('ab"\\{}[],: \n\t\u20ac\x00'), max_size=6) | st.just("}, {")
@@ -158,3 +159,13 @@ def test_memory_does_not_grow_with_the_text() -> None:
         tracemalloc.stop()
     assert count == 40_000
     assert peak < 8 * len(part) < 40 * len(part) / 4
+
+
+@given(st.lists(st.binary(max_size=40), max_size=5), st.integers(1, 9))
+def test_pieces_are_the_text(parts: list[bytes], most: int) -> None:
+    """Parts are cut into pieces that are no longer than allowed, and nothing of them is lost."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsontext, "PIECE", most)
+        pieces = list(jsontext._pieces(iter(parts)))
+    assert b"".join(pieces) == b"".join(parts)
+    assert max(map(len, pieces), default=0) <= most

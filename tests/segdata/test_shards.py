@@ -370,6 +370,21 @@ def test_tar_is_that_of_tarfile(name: str, data: bytes) -> None:
     assert (ours.size, ours.sha256.digest()) == (len(written), hashlib.sha256(written).digest())
 
 
+def test_tar_ends_as_that_of_tarfile() -> None:
+    """The zeros at the end fill a record, and are two blocks at least, wherever the data end."""
+    for blocks in range(tarfile.RECORDSIZE // tarfile.BLOCKSIZE + 1):
+        data = bytes([7]) * (blocks * tarfile.BLOCKSIZE)
+        ours, theirs = shards._Tar(), io.BytesIO()
+        ours.file = io.BytesIO()
+        with tarfile.open(fileobj=theirs, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            info = tarfile.TarInfo("key.jpg")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+        ours.append([("key.jpg", data)])
+        ours.close()
+        assert ours.file.getvalue() == theirs.getvalue()
+
+
 @given(st.integers(0, 8**11 - 1))
 def test_tar_header_of_any_size(size: int) -> None:
     """A member's header is that of `tarfile` for every size that the format can say."""

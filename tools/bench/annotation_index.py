@@ -13,19 +13,17 @@ printed.
 import argparse
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import measuring
 import numpy as np
-from measuring import peak_memory
+from measuring import Run
 
 IMAGES, ANNOTATIONS = 118_287, 860_001  # of instances_train2017.json
 FILE = "annotations/instances_train2017.json"
@@ -139,42 +137,30 @@ def child(subject: str, folder: Path) -> None:
         "pycocotools": index_with_pycocotools,
         "open_coco, zips": open_source,
     }.get(subject, index_alone)
-    before = peak_memory()
-    wall, cpu = time.perf_counter(), time.process_time()
-    count = work(folder)
-    seconds, busy = time.perf_counter() - wall, time.process_time() - cpu
-    found = {"wall": seconds, "cpu": busy, "peak": peak_memory(), "before": before, "count": count}
-    print(json.dumps(found))
+    measuring.timed(lambda: work(folder), before=measuring.peak_memory())
 
 
-def measure(subject: str, folder: Path) -> dict[str, float]:
+def measure(subject: str, folder: Path) -> Run:
     """One run in a fresh process."""
     command = [sys.executable, __file__, "--child", subject, "--data", folder]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
-    return found
+    return measuring.measure(command)
 
 
-def report(runs: dict[str, list[dict[str, float]]]) -> None:
+def report(runs: Mapping[str, Sequence[Run]]) -> None:
     """Print medians, spread and ratios to the peer."""
-    fields = ("wall", "cpu", "peak")
-    medians = {
-        subject: {field: statistics.median(run[field] for run in of) for field in fields}
-        for subject, of in runs.items()
-    }
-    peer = medians["pycocotools"]
+    peer = measuring.medians(runs["pycocotools"])
     print(
         "subject          wall s (min-max)      CPU s  (min)  peak MiB  (start)   wall  CPU  memory"
     )
     for subject, of in runs.items():
-        median = medians[subject]
-        low, high = (pick(run["wall"] for run in of) for pick in (min, max))
-        least = min(run["cpu"] for run in of)
-        ratios = [median[field] / peer[field] for field in fields]
+        median = measuring.medians(of)
+        low, high = (pick(run.wall for run in of) for pick in (min, max))
+        least = min(run.cpu for run in of)
+        wall, cpu, peak = peer.wall / median.wall, peer.cpu / median.cpu, peer.peak / median.peak
         print(
-            f"{subject:15} {median['wall']:8.2f} ({low:.2f}-{high:.2f})  {median['cpu']:8.2f}"
-            f"  {least:5.2f}  {median['peak']:8.0f}  {of[0]['before']:8.0f}"
-            f"  1/{1 / ratios[0]:<5.1f} 1/{1 / ratios[1]:<5.1f} 1/{1 / ratios[2]:<5.1f}"
+            f"{subject:15} {median.wall:8.2f} ({low:.2f}-{high:.2f})  {median.cpu:8.2f}"
+            f"  {least:5.2f}  {median.peak:8.0f}  {median.more['before']:8.0f}"
+            f"  1/{wall:<5.1f} 1/{cpu:<5.1f} 1/{peak:<5.1f}"
         )
 
 
@@ -196,10 +182,10 @@ def main() -> None:
         file = folder / "plain" / FILE
         if not file.exists():
             make(given.data, folder, given.images, given.annotations)
-        runs: dict[str, list[dict[str, float]]] = {subject: [] for subject in SUBJECTS}
-        for _ in range(given.repeats):
-            for subject, kind in SUBJECTS.items():
-                runs[subject].append(measure(subject, folder / kind))
+        subjects = {
+            subject: partial(measure, subject, folder / kind) for subject, kind in SUBJECTS.items()
+        }
+        runs = measuring.take_turns(subjects, given.repeats)
         print(measuring.header("pycocotools", "msgspec", "numpy"))
         print(f"{file.stat().st_size / 1e6:,.0f} MB, median of {given.repeats} runs each")
         report(runs)

@@ -9,9 +9,7 @@ after the index, and at the end of the build is printed, and the largest of its 
 
 import argparse
 import json
-import platform
 import random
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +19,7 @@ from io import BytesIO
 from multiprocessing import active_children
 from pathlib import Path
 
+import measuring
 from PIL import Image
 
 from segdata.classes import COCO_CATEGORIES
@@ -106,18 +105,18 @@ def main() -> None:
     if given.child:
         child(given.child, given.workers)
         return
-    print(f"{platform.machine()}, Python {platform.python_version()}, {given.workers} workers; MiB")
+    print(f"{measuring.header('pillow')}\n{given.workers} workers; MiB")
     print("images    before  index now  (peak)  build peak  largest worker")
     with tempfile.TemporaryDirectory() as temporary:
         for images in (given.images, 3 * given.images):
             data = Path(temporary, str(images))
             make(data, images)
             command = [sys.executable, __file__, "--child", data, "--workers", str(given.workers)]
-            run = subprocess.run(command, capture_output=True, text=True, check=True)
-            mib = json.loads(run.stdout)
+            run = measuring.measure(command)
+            mib = run.more
             print(
                 f"{images:7}  {mib['before']:7.0f}  {mib['index']:9.0f} {mib['index peak']:8.0f}"
-                f"  {mib['peak']:10.0f}  {mib['worker']:14.0f}"
+                f"  {run.peak:10.0f}  {mib['worker']:14.0f}"
             )
 
 

@@ -9,14 +9,13 @@ reference.
 
 import argparse
 import io
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
+import measuring
 from PIL import Image
 
 from segdata.build import build
@@ -68,7 +67,7 @@ def main() -> None:
         "COCO at 512": (coco, 512),
         "COCO, native": (coco, 0),
     }
-    print(f"{platform.machine()}, Python {platform.python_version()}, Pillow {version('pillow')}")
+    print(measuring.header("pillow"))
     print("build              images/s  Pillow decode  ratio  (one core, both splits)")
     for name, (source, size) in builds.items():
         pairs = [

@@ -15,44 +15,19 @@ samples by segtrain alone and prints what it holds on the way.
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
-import sysconfig
-import venv
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import measuring
+
 HERE = Path(__file__).parent
-Run = dict[str, Any]  # what one process of `loading.py` prints
+Loaded = Mapping[str, Any]  # what one process of `loading.py` prints
 PEERS = {"litdata": "litdata", "streaming": "mosaicml-streaming"}
 LOADERS = ("segtrain", "webdataset", "torchvision", *PEERS, "limit")
-
-
-def peer_python(cache: Path, name: str, requirement: str) -> Path:
-    """The Python of an environment that adds one package to those of this one.
-
-    Raises:
-        OSError, subprocess.CalledProcessError: It cannot be made.
-    """
-    place = cache / f"env-{name}"
-    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if (place / "done").exists():
-        return python
-    print(f"installing {requirement} into {place}", file=sys.stderr)
-    venv.create(place, with_pip=True, clear=True)
-    asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    own = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    (Path(own) / "under.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
-    subprocess.run([str(python), "-m", "pip", "install", "-q", requirement], check=True)
-    (place / "done").touch()
-    return python
 
 
 def pythons(cache: Path, wanted: Sequence[str]) -> dict[str, Path]:
@@ -60,7 +35,9 @@ def pythons(cache: Path, wanted: Sequence[str]) -> dict[str, Path]:
     found = {}
     for name in wanted:
         try:
-            at = peer_python(cache, name, PEERS[name]) if name in PEERS else Path(sys.executable)
+            at = Path(sys.executable)
+            if name in PEERS:
+                at = measuring.environment(cache, f"env-{name}", [PEERS[name]], over=True)
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"{name}: left out, it cannot be installed: {error}")
             continue
@@ -68,38 +45,18 @@ def pythons(cache: Path, wanted: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def run_once(python: Path, name: str, given: argparse.Namespace, *more: str) -> Run:
+def run_once(python: Path, name: str, given: argparse.Namespace, *more: str) -> Loaded:
     """One loader with each number of workers, in a fresh process.
 
     Raises:
         SystemExit: It failed; with what it wrote.
     """
     command = [
-        str(python), str(HERE / "loading.py"), name, "--shards", str(given.shards),
-        "--cache", str(given.cache), "--samples", str(given.samples), "--batch", str(given.batch),
+        python, HERE / "loading.py", name, "--shards", given.shards, "--cache", given.cache,
+        "--samples", str(given.samples), "--batch", str(given.batch),
         "--size", str(given.size), "--workers", *map(str, given.workers), *more,
     ]  # fmt: skip
-    alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, env=alone)
-    if run.returncode:
-        raise SystemExit(f"{name}: {run.stderr[-3000:]}")
-    lines = [line for line in run.stdout.splitlines() if line.startswith("{")]
-    found: Run = json.loads(lines[-1])
-    return found
-
-
-def header() -> str:
-    """Date, commit, load, machine and versions."""
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    packages = ("torch", "torchvision", "pillow", "numpy", "webdataset")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}, load {load}, "
-        f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}\n"
-        f"Python {platform.python_version()}, {versions}"
-    )
+    return measuring.measure(command).more
 
 
 def prepare(python: Path, name: str, given: argparse.Namespace) -> bool:
@@ -113,7 +70,7 @@ def prepare(python: Path, name: str, given: argparse.Namespace) -> bool:
     return True
 
 
-def table(runs: dict[str, list[Run]], workers: int) -> str:
+def table(runs: Mapping[str, list[Loaded]], workers: int) -> str:
     """Medians and ratios for one number of workers."""
     found: dict[str, list[dict[str, Any]]] = {
         name: [run["by_workers"][str(workers)] for run in of] for name, of in runs.items()
@@ -151,7 +108,7 @@ def main() -> None:
     given = parser.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)
     given.cache, given.shards = given.cache.resolve(), given.shards.resolve()
-    print(header())
+    print(measuring.header("torch", "torchvision", "pillow", "numpy", "webdataset"))
     if given.memory:
         given.samples = given.memory
         run = run_once(Path(sys.executable), "segtrain", given, "--memory")
@@ -166,7 +123,7 @@ def main() -> None:
         for name, python in pythons(given.cache, given.loaders).items()
         if prepare(python, name, given)
     }
-    runs: dict[str, list[Run]] = {name: [] for name in able}
+    runs: dict[str, list[Loaded]] = {name: [] for name in able}
     for _ in range(given.repeats):
         for name, python in able.items():
             runs[name].append(run_once(python, name, given))

@@ -12,6 +12,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import sysconfig
 import time
 import venv
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +58,7 @@ def peak_memory() -> float:
 def busy_seconds() -> float:
     """CPU seconds of this process and of its children that have ended."""
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    return time.process_time() + times.children_user + times.children_system
 
 
 def timed(work: Callable[[], int], **more: object) -> None:
@@ -160,8 +161,16 @@ def rates(runs: Mapping[str, Sequence[Run]], against: str, unit: str = "images")
     return "\n".join(lines)
 
 
-def environment(folder: Path, name: str, requirements: Sequence[str]) -> Path:
+def environment(
+    folder: Path, name: str, requirements: Sequence[str], *, over: bool = False
+) -> Path:
     """The Python of a virtual environment that holds a peer; made where it is not there yet.
+
+    Args:
+        folder: where environments lie.
+        name: of this one.
+        requirements: what pip installs.
+        over: it sees the packages of this environment, too, where it has none of its own.
 
     Raises:
         OSError: it cannot be made.
@@ -174,6 +183,10 @@ def environment(folder: Path, name: str, requirements: Sequence[str]) -> Path:
         return python
     print(f"installing {', '.join(requirements)} into {place}", file=sys.stderr)
     venv.create(place, with_pip=True, clear=True)
+    if over:
+        asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        own = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        Path(own, "under.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
     subprocess.run([python, "-m", "pip", "install", "-q", *requirements], check=True)
     done.write_text("\n".join(requirements))
     return python

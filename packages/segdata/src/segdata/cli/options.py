@@ -103,8 +103,8 @@ Quality = Annotated[
 Resize = Annotated[
     Literal["pillow", "opencv"],
     typer.Option(
-        help="Whose antialiased kernel resizes images: Pillow's bilinear, or OpenCV's area, which "
-        "is faster (needs segdata\\[opencv]). One directory holds one of a data set.",
+        help="Whose antialiased kernel resizes images: Pillow's bilinear, or OpenCV's area (needs "
+        "segdata\\[opencv]). One directory holds one of a data set.",
         rich_help_panel=IMAGES,
     ),
 ]
