@@ -19,7 +19,8 @@ from segdata.coco import CocoRegion, open_coco
 from segdata.errors import SampleError, SourceError
 from segdata.labels import LabelPolicy
 from segdata.outlines import outline_problem
-from segdata.samples import Source
+from segdata.records import _crowd_pixels
+from segdata.samples import Loaded, Source
 
 if TYPE_CHECKING:
     from tests.segdata.conftest import CocoSet, Make
@@ -86,6 +87,19 @@ def test_run_lengths_round_trip(make: "Make", mask: NDArray[np.bool_]) -> None:
     region = CocoRegion(1, True, packed)
     np.testing.assert_array_equal(region.pixels(), mask)
     assert region.area == mask.sum()
+
+
+def test_crowds_are_counted_once(make: "Make") -> None:
+    """Pixels under any crowd count once, however many crowds overlap there; objects do not."""
+    left, top = np.zeros((2, 4, 6), np.bool_)
+    left[:, :3], top[:2] = True, True
+    regions = tuple(
+        CocoRegion(1, crowd, pycoco.frPyObjects(make.run_lengths(pixels), 4, 6))
+        for pixels, crowd in ((left, True), (top, True), (~left, False))
+    )
+    loaded = Loaded(b"", 4, 6, (), regions=regions)
+    assert _crowd_pixels(loaded, 4, 6) == (left | top).sum()
+    assert _crowd_pixels(Loaded(b"", 4, 6, (), regions=regions[2:]), 4, 6) == 0
 
 
 def test_packed_run_lengths_are_read(make: "Make", tmp_path: Path) -> None:
