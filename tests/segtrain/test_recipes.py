@@ -109,6 +109,7 @@ BESIDE: dict[str, dict[str, Any]] = {  # what must be given beside it
     "buffer": {"reader": "webdataset"},
     "power": {"schedule": "poly"},
     "decay": {"schedule": "exponential"},
+    "checkpointing": {"model": "fc_densenet56"},
     "decay_steps": {"schedule": "exponential"},
     "scale_min": {"fit": "crop", "scale_max": 1.3},
     "scale_max": {"fit": "crop", "scale_min": 0.7},

@@ -34,6 +34,7 @@ RESUMABLE = (
     "threads",
     "accumulate",
     "compile",
+    "checkpointing",
     "dead_layers",
     "log_every",
     "save_every",
@@ -165,6 +166,11 @@ class TrainConfig(
             raise UsageError(
                 "--watch predicts photos at each validation, and --val-every 0 has none; leave out "
                 "one of them"
+            )
+        if self.compile and self.checkpointing:
+            raise UsageError(
+                "--compile with --checkpointing is not supported: torch's compiler cannot keep "
+                "batch norms from counting a batch twice; use one of them"
             )
         self.check_parts()
 

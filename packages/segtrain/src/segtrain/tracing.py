@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from segtrain.models.recomputation import everything_kept
+
 
 @dataclass(frozen=True)
 class Range:
@@ -121,7 +123,8 @@ def watched(model: nn.Module) -> Iterator[Trace]:
             hook = gradient_hook(trace, name, "weight")
             hooks.append(weight.register_hook(hook))  # type: ignore[no-untyped-call]
     try:
-        yield trace
+        with everything_kept():
+            yield trace
     finally:
         for hook in hooks:
             hook.remove()

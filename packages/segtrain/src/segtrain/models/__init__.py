@@ -29,6 +29,7 @@ def build(config: TrainConfig, num_classes: int) -> Net:
         norm=known(config.norm),
         width=config.width,
         dropout=known(config.dropout),
+        recompute=config.checkpointing,
     )
 
 

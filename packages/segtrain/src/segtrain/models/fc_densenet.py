@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from segtrain.models.layers import norm_groups
 from segtrain.models.net import Net
+from segtrain.models.recomputation import joined_through
 
 FIRST = 48  # maps of the first convolution
 LEAST = 2  # maps of a thin net's first convolution and layers
@@ -78,11 +79,22 @@ class Block(nn.ModuleList):
         growth: Maps that each makes.
         norm: `batch` or `group`.
         dropout: Probability after each convolution.
+        recompute: Whether layers keep only their maps for backward.
     """
 
-    def __init__(self, channels: int, depth: int, growth: int, norm: str, dropout: float) -> None:
+    def __init__(
+        self,
+        channels: int,
+        depth: int,
+        growth: int,
+        norm: str,
+        dropout: float,
+        *,
+        recompute: bool = False,
+    ) -> None:
         seen = [channels + growth * i for i in range(depth)]
         super().__init__(Layer(count, growth, 3, norm, dropout) for count in seen)
+        self.recompute = recompute
         self.made = growth * depth
         self.total = channels + self.made
 
@@ -97,7 +109,7 @@ class Block(nn.ModuleList):
         """
         made: list[Tensor] = []
         for layer in self:
-            made.append(layer(torch.cat([stack, *made], 1)))
+            made.append(joined_through(layer, [stack, *made], recompute=self.recompute))
         new = torch.cat(made, 1)
         return torch.cat([stack, new], 1), new
 
@@ -141,6 +153,8 @@ class FCDenseNet(Net):
             from 2 up.
         dropout: Probability after each hidden convolution but the first and the upsampling ones,
             0..1 (1 excluded).
+        recompute: Whether the layers of its blocks keep only their maps for backward and compute
+            the rest again; the same numbers in less memory.
     """
 
     stride = 32  # of five poolings
@@ -155,6 +169,7 @@ class FCDenseNet(Net):
         norm: str = "batch",
         width: float = 1.0,
         dropout: float = 0.2,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         growth, middle = thinned(plan.growth, width), len(plan.depths) // 2
@@ -164,16 +179,18 @@ class FCDenseNet(Net):
         self.ups, self.up = nn.ModuleList(), nn.ModuleList()
         skips = []
         for depth in plan.depths[:middle]:
-            block = Block(channels, depth, growth, norm, dropout)
+            block = Block(channels, depth, growth, norm, dropout, recompute=recompute)
             channels = block.total
             skips.append(channels)
             self.down.append(block)
             self.transitions.append(Layer(channels, channels, 1, norm, dropout))
-        self.bottleneck = Block(channels, plan.depths[middle], growth, norm, dropout)
+        self.bottleneck = Block(
+            channels, plan.depths[middle], growth, norm, dropout, recompute=recompute
+        )
         made = self.bottleneck.made
         for depth, skip in zip(plan.depths[middle + 1 :], reversed(skips), strict=True):
             self.ups.append(Up(made))
-            block = Block(made + skip, depth, growth, norm, dropout)
+            block = Block(made + skip, depth, growth, norm, dropout, recompute=recompute)
             self.up.append(block)
             made, channels = block.made, block.total
         self.score = nn.Conv2d(channels, num_classes, 1)

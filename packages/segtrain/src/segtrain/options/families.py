@@ -83,7 +83,7 @@ def fc_densenet(layers: int) -> Family:
     """An FC-DenseNet; its authors train it by native single images with batch norm, too."""
     return Family(
         f"FC-DenseNet{layers}",
-        own=frozenset({"width", "dropout"}),
+        own=frozenset({"width", "dropout", "checkpointing"}),
         norms=("batch", "group"),
         norm="batch",
         native_batch_norm=True,

@@ -49,6 +49,14 @@ class RunningOptions:
             "faster steps.",
         ),
     )
+    checkpointing: bool = field(
+        default=False,
+        metadata=about(
+            "Running",
+            "FC-DenseNet: keep of each dense layer only the maps that it sees, and compute the "
+            "rest again for backward: the same numbers in less memory and more time.",
+        ),
+    )
     dead_layers: DeadLayers = field(
         default="stop",
         metadata=about(
