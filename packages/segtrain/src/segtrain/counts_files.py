@@ -84,7 +84,10 @@ def read_counts(path: Path) -> Kept:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             facts = json.loads(str(arrays["facts"]))
             if str(facts["format"]).split(".")[0] != FORMAT:
-                raise RunError(f"{path}: its format is {facts['format']!r}, not {FORMAT!r}")
+                raise RunError(
+                    f"{path}: its format is {facts['format']!r}, this version reads {FORMAT!r}; "
+                    "use the segtrain that wrote it"
+                )
             return Kept(int(facts["step"]), result_of(facts, arrays))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError,
             zipfile.BadZipFile) as error:  # fmt: skip

@@ -25,8 +25,9 @@ class ModelOptions:
         default="fcn",
         metadata=about(
             "Model",
-            "fcn: an FCN, as --variant, --trunk, --head and the like describe it; or an "
-            "FC-DenseNet, which has none of these options.",
+            "fcn: an FCN, as --variant, --trunk, --head and the like describe it; "
+            "fc_densenet...: an FC-DenseNet; all others: torchvision's nets, by its names. "
+            "Options that mean nothing to a model are refused.",
         ),
     )
     variant: Variant = field(
@@ -56,7 +57,8 @@ class ModelOptions:
             "Model",
             "Normalisation after each hidden convolution. A VGG16 without one hardly learns from "
             "scratch; batch wants 8 images per step or more, group suits fewer. By default batch "
-            "from scratch, none with --weights; FC-DenseNet has batch or group, by default batch.",
+            "from scratch, none with --weights; FC-DenseNet has batch or group, by default batch; "
+            "torchvision's nets have batch.",
         ),
     )
     activation: Activation = field(

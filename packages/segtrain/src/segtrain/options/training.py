@@ -50,8 +50,8 @@ class TrainingOptions:
         default=None,
         metadata=about(
             "Training",
-            "Peak learning rate. By default 0.05 for sgd with a "
-            "norm, 0.001 for all else; --loss-reduction sum needs its own.",
+            "Peak learning rate. By default 0.05 for sgd with a norm (0.01 for torchvision's nets "
+            "that start from weights), 0.001 for all else; --loss-reduction sum needs its own.",
             above=0,
         ),
     )
