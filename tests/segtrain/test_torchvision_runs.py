@@ -34,7 +34,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
     model: str, shards: Path, tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that stopped after a checkpoint goes on bit for bit, its auxiliary head included."""
-    options = thin(tiny, model=model, shards=shards, save_every=2, val_every=6)
+    options = thin(tiny, model=model, shards=shards, steps=3, save_every=2, val_every=0)
     start(options | {"out": tmp_path / "whole"})
     from segtrain.train import Trainer
 
@@ -115,8 +115,8 @@ def test_a_relu_at_several_places_is_seen_at_each() -> None:
 @pytest.mark.parametrize("model", [SMALL, AUXILIARY])
 def test_the_doctor_finds_them_healthy(model: str, shards: Path, tiny: dict[str, Any]) -> None:
     """Nothing fatal; all layers had a gradient; the first loss is ln 4, scores being zero."""
-    options = thin(tiny, model=model, shards=shards, batch=8, crop=64)
-    exam = Examination(admit(options), plan=Plan(batches=2, steps=8, overfit=20, rate_steps=2))
+    options = thin(tiny, model=model, shards=shards)
+    exam = Examination(admit(options), plan=Plan(batches=2, steps=4, overfit=10, rate_steps=1))
     report = examined(exam)
     assert [f"{f.rule}: {f.verdict}" for f in report.findings if f.severity == "fatal"] == []
     told = {finding.rule for finding in report.findings}
