@@ -156,6 +156,8 @@ def test_differences_are_named() -> None:
     assert recipe_words(configure({}).resolved()) == "modern"
     changed = configure({"crop": 64, "ema": 0.0}).resolved()
     assert recipe_words(changed) == "modern; changed: crop 64, ema 0.0"
+    other = configure({"model": "lraspp_mobilenet_v3_large"}).resolved()  # has its own dropout
+    assert recipe_words(other) == "modern; changed: model lraspp_mobilenet_v3_large"
     config = configure({"recipe": "scratch", "workers": 3, "seed": 9}).resolved()
     words = recipe_words(config)
     assert words.startswith("scratch; unlike modern: scale-min 0.35, scale-max 1.25, norm group")

@@ -132,7 +132,7 @@ def recipe_words(config: TrainConfig) -> str:
     found = [
         f"{name.replace('_', '-')} {ours}"
         for name, (_, ours) in differences(base, config).items()
-        if name not in (*RESUMABLE, "recipe", "seed")
+        if name not in (*RESUMABLE, "recipe", "seed") and ours is not None
     ]
     how = "changed" if config.recipe == DEFAULT else f"unlike {DEFAULT}"
     return f"{config.recipe}; {how}: {', '.join(found)}" if found else str(config.recipe)
