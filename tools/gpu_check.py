@@ -3,10 +3,11 @@
     python tools/gpu_check.py --out results/ [--shards FOLDER] [--budget 570]
     python tools/gpu_check.py --out results/ --device cpu --quick
 
-Compares loss, gradients, optimisers, copies, SyncBatchNorm, a resumed run and a compiled net with
-the CPU or with the plain way; then measures training steps of FCN-32s, 16s and 8s at 320, 480 and
-512 px in several batch sizes, in both memory layouts, compiled and not, steps fed by the loader,
-`--batch auto`, and a run with validation. Where no shards are given it draws its own. It runs from
+Compares loss, gradients, optimisers, copies, SyncBatchNorm, `--checkpointing`, a resumed run and a
+compiled net with the CPU or with the plain way; then measures training steps of FCN-32s, 16s and 8s
+at 320, 480 and 512 px in several batch sizes, in both memory layouts, compiled and not, those of
+FC-DenseNet103 with and without `--checkpointing`, steps fed by the loader, `--batch auto`, and a
+run with validation. Where no shards are given it draws its own. It runs from
 a checkout: nothing needs to be installed but torch, torchvision, Pillow, typer and rich.
 
 A check that fails or runs out of its time is reported and the others still run. gpu_check.json and

@@ -164,9 +164,11 @@ def free(plan: Plan) -> None:
 
 def configuration(**options: object) -> TrainConfig:
     """A configuration of a net that is not trained to any end; all its layers alive."""
-    values: dict[str, Any] = {"norm": "none", "dropout": 0.0, "score_init": "he"}
-    if options.get("variant") != "32s":
-        values["skip_init"] = "he"
+    values: dict[str, Any] = {"dropout": 0.0}
+    if options.get("model", "fcn") == "fcn":
+        values |= {"norm": "none", "score_init": "he"}
+        if options.get("variant") != "32s":
+            values["skip_init"] = "he"
     return TrainConfig(out=Path("none"), **(values | options)).resolved()
 
 

@@ -172,6 +172,43 @@ def compiled(plan: Plan, rows: Rows) -> str:
     return demand(rows, "gradient", 1e-3)
 
 
+def recomputed(plan: Plan, rows: Rows) -> str:
+    """--checkpointing against keeping everything: gradient, statistics and counts of batch norms.
+
+    Dropout is on: masks that were drawn anew on the way back would show in the gradient.
+    """
+    width, side = (0.06, 32) if plan.quick else (0.5, 128)
+    batch = random_batch(2, side)
+    for precision in ("fp32", "bf16"):
+        gradients, statistics, counts = [], [], []
+        for again in (False, True):
+            config = configuration(
+                model="fc_densenet103", width=width, crop=side, batch=2, dropout=0.2,
+                precision=precision, checkpointing=again,
+            )  # fmt: skip
+            learner = learner_of(config, plan.device)
+            torch.manual_seed(11)
+            learner.gradients(batch)
+            gradients.append(gradient_of(learner))
+            held = dict(learner.predictor.model.named_buffers())
+            moments = [value for name, value in held.items() if "running" in name]
+            statistics.append(torch.cat([value.double().cpu().ravel() for value in moments]))
+            counts.append({int(v) for n, v in held.items() if n.endswith("num_batches_tracked")})
+        if counts != [{1}, {1}]:
+            raise Failed(f"batch norms counted {counts} batches without and with it, not one")
+        rows.append(
+            {
+                "precision": precision,
+                "statistics": relative(*reversed(statistics)),
+                "angle": 1 - float(torch.cosine_similarity(*gradients, dim=0)),
+            }
+        )
+    # a CPU repeats itself but for the rounding of the angle; a GPU may sum in another order
+    limits = (1e-2, 1e-2) if plan.cuda else (0.0, 1e-12)
+    pairs = zip(("statistics", "angle"), limits, strict=True)
+    return "; ".join(demand(rows, figure, limit) for figure, limit in pairs)
+
+
 def resumed(plan: Plan, rows: Rows) -> str:
     """A run gone on from its middle against the run that was never stopped."""
     whole, part = plan.scratch / "whole", plan.scratch / "part"
@@ -224,6 +261,7 @@ CHECKS = [
         ("float32 against the CPU", 60, float32),
         ("bfloat16 against float32", 30, bfloat16),
         ("a batch in parts", 20, parts),
+        ("--checkpointing", 30, recomputed),
         ("optimisers", 20, optimisers),
         ("copies to the device", 40, copies),
         ("SyncBatchNorm and shared gradients", 30, synchronised),

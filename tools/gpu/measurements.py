@@ -59,7 +59,7 @@ def timed(plan: Plan, learner: Learner, batch: Batch) -> float:
 def measure(plan: Plan, config: TrainConfig, *, channels_last: bool = True) -> dict[str, Any]:
     """Images per second, FLOP/s, MFU and memory of a configuration's steps."""
     row: dict[str, Any] = {
-        "variant": config.variant,
+        "variant": config.variant if config.model == "fcn" else config.model,
         "px": config.crop,
         "batch": config.batch,
         "layout": "channels_last" if channels_last else "contiguous",
@@ -144,6 +144,28 @@ def norms(plan: Plan, rows: Rows) -> str:
         )
         rows.append({"norm": norm, "precision": precision} | measure(plan, config))
     return best(rows)
+
+
+def dense(plan: Plan, rows: Rows) -> str:
+    """FC-DenseNet103 in bfloat16 with and without --checkpointing: time and memory of a step."""
+    cases = ((32, 2),) if plan.quick else ((224, 3), (224, 16), (480, 4))
+    found = []
+    for side, count in cases:
+        pair = []
+        for again in (False, True):
+            config = configuration(
+                model="fc_densenet103", crop=side, batch=count, width=plan.width, dropout=0.2,
+                precision="bf16", checkpointing=again,
+            )  # fmt: skip
+            pair.append({"checkpointing": "yes" if again else "no"} | measure(plan, config))
+        rows.extend(pair)
+        without, kept = (f"{row['GiB']} GiB" if row["images/s"] else "too much" for row in pair)
+        found.append(f"{count} of {side} px: {without}, with it {kept}")
+    if not any(row["images/s"] for row in rows):
+        raise Failed("nothing could be measured")
+    if not plan.cuda:
+        return "steps with and without --checkpointing; memory is measured on a GPU only"
+    return "; ".join(found)
 
 
 def compiling(plan: Plan, rows: Rows) -> str:
@@ -245,5 +267,6 @@ CHECKS = [
     Check("a training run", "measurement", 70, training),
     Check("channels_last", "measurement", 40, layouts),
     Check("norms and float32", "measurement", 30, norms),
+    Check("FC-DenseNet103 and --checkpointing", "measurement", 40, dense),
     Check("compiled steps", "measurement", 150, compiling),
 ]
