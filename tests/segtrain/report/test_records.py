@@ -246,7 +246,12 @@ def test_a_run_that_fails_records_why(options: Options) -> None:
     assert "became" in last["words"]
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=90), max_size=6))
+STEMS = st.text(st.characters(exclude_categories=["Cs"]), max_size=90) | st.sampled_from(
+    ["x", "X.png", "x.png .", "x.png.PNG", ".png", "q" * 56, "q" * 56 + ".png.jpg"]
+)
+
+
+@given(st.lists(STEMS, max_size=6))
 def test_names_of_photos_are_told_apart(stems: list[str]) -> None:
     """Names differ by more than case, and are short enough for any file system."""
     taken: list[str] = []
@@ -254,6 +259,8 @@ def test_names_of_photos_are_told_apart(stems: list[str]) -> None:
         taken.append(free_name(stem, taken))
     assert len({name.lower() for name in taken}) == len(stems)
     assert all(0 < len(name.encode()) <= 64 for name in taken)
+    paths = [path for name in taken for path in (name.lower(), f"{name.lower()}.png")]
+    assert len(set(paths)) == len(paths)  # of files and folders, side by side
 
 
 def test_folders_and_patterns_name_photos(photos: list[Path]) -> None:

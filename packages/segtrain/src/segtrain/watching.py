@@ -6,6 +6,7 @@ the ids and whose colours are those of the classes. `photos.json` tells which ar
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,9 +124,13 @@ def seen(photo: Image.Image) -> Image.Image:
 
 
 def free_name(stem: str, taken: Iterable[str]) -> str:
-    """A name for a photo that no other has, also where file names do not differ by case."""
+    """A name for a photo that no other has, also where file names do not differ by case.
+
+    It does not end in `.png`: the folder of its predictions would be the file of another photo.
+    """
     used = {name.lower() for name in taken}
-    base = stem.encode()[:LONGEST].decode(errors="ignore").strip(" .") or "photo"
+    short = stem.encode()[:LONGEST].decode(errors="ignore")
+    base = re.sub(r"(\.png|[ .])+$", "", short, flags=re.IGNORECASE).lstrip(" .") or "photo"
     name, number = base, 1
     while name.lower() in used:
         number += 1
