@@ -20,6 +20,17 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes one takes all of segdata's tests, others the rest file by file.
+
+    One of segdata's tests asks which errors the others met, so they share a process.
+    """
+    for item in items:
+        place = item.path.relative_to(ROOT / "tests").as_posix()
+        group = "segdata" if place.startswith("segdata/") else place
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """The folder of the small real archives; skips the test where it is absent."""

@@ -114,11 +114,11 @@ def venv_version() -> str:
 
 
 def test(arguments: Sequence[str]) -> None:
-    """Run the tests, file by file in some processes; see tests/conftest.py for the real archives.
+    """Run the tests in some processes; tests/conftest.py says which where, and on what archives.
 
     Torch gets one thread in each: several fight for the cores, and the nets of tests are thin.
     """
-    several = ["-n", str(min(MOST_PROCESSES, os.cpu_count() or 1)), "--dist", "loadfile"]
+    several = ["-n", str(min(MOST_PROCESSES, os.cpu_count() or 1)), "--dist", "loadgroup"]
     call(PYTHON, "-m", "pytest", *several, *arguments, OMP_NUM_THREADS="1")
 
 
