@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from tests.segtrain.comparisons import many
 
 from segtrain.checkpoint import load_checkpoint, save_checkpoint
 from segtrain.compare import (
@@ -20,8 +20,6 @@ from segtrain.compare import (
     write_sheets,
 )
 from segtrain.errors import CheckpointError
-from segtrain.evaluate import Counted, set_result
-from segtrain.metrics import ImageCounts, confusion, margins
 from segtrain.predictor import Views
 from segtrain.samples import load
 from segtrain.sampleset import SampleSet
@@ -52,22 +50,6 @@ def compared(trained: Path, spoilt: Path, shards: Path) -> Compared:
     """The trained net against the spoilt one."""
     runs = (trained / "last.pt", spoilt)
     return compare_runs(runs, shards, "val", "cpu", silent, views=Views())
-
-
-def many(samples: SampleSet, quality: tuple[float, float], images: int = 60) -> Comparison:
-    """Two nets that are right on a share of the pixels of random images."""
-    results = []
-    for number, share in enumerate(quality):
-        matrices = []
-        for i in range(images):
-            target = torch.from_numpy(np.random.default_rng(i).integers(0, 4, 400))
-            wrong = torch.from_numpy(np.random.default_rng([i, number]).random(400) >= share)
-            matrices.append(confusion((target + wrong) % 4, target, 4))
-        keys = [f"k{i}" for i in range(images)]
-        counts = ImageCounts.of(keys, [margins(m) for m in matrices], 4)
-        counted = Counted(torch.stack(matrices).sum(0), counts)
-        results.append(set_result(samples, "val", counted))
-    return Comparison(samples, *results)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.segtrain.comparisons import many
 from torch import nn
 
 from segtrain.checkpoint import load_checkpoint, save_checkpoint
@@ -19,9 +20,8 @@ from segtrain.cli import app
 from segtrain.compare import Comparison
 from segtrain.compare import Net as NetOfRun
 from segtrain.errors import PhotoError, SampleError, UsageError
-from segtrain.evaluate import Counted, evaluate_run, evaluate_set, set_result
+from segtrain.evaluate import evaluate_run, evaluate_set
 from segtrain.image_statistics import image_statistics, trained_norms
-from segtrain.metrics import ImageCounts, confusion, margins
 from segtrain.models.fc_densenet import FCDenseNet, Plan
 from segtrain.models.fcn import FCN
 from segtrain.models.net import Net
@@ -297,18 +297,7 @@ def test_the_gap_is_said_in_words(
 ) -> None:
     """The last line names the better statistics or none, the difference, and what it means."""
     samples = open_shards(shards).sets("val")[0]
-    results = []
-    for number, share in enumerate(shares):
-        matrices = []
-        for i in range(images):
-            target = torch.from_numpy(np.random.default_rng(i).integers(0, 4, 400))
-            wrong = torch.from_numpy(np.random.default_rng([i, number]).random(400) >= share)
-            matrices.append(confusion((target + wrong) % 4, target, 4))
-        keys = [f"k{i}" for i in range(images)]
-        counts = ImageCounts.of(keys, [margins(m) for m in matrices], 4)
-        counted = Counted(torch.stack(matrices).sum(0), counts)
-        results.append(set_result(samples, "val", counted))
-    found = Comparison(samples, *results)
+    found = many(samples, shares, images)
     print_gap(found)
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith(begins)
