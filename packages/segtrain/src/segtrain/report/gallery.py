@@ -20,16 +20,18 @@ QUALITY = 70
 
 
 def chosen(steps: Sequence[int], most: int, wanted: Sequence[int] = ()) -> list[int]:
-    """Steps to show, spread evenly: always the first, the last, and those that are wanted.
+    """Steps to show, spread evenly: always the last, the first, and those that are wanted.
 
     Args:
         steps: All of them, rising.
-        most: How many at most, at least 2 unless 0.
+        most: How many at most.
         wanted: Such as that of the best validation.
     """
-    if len(steps) <= most or not most:
-        return list(steps) if most else []
-    spread = (round(i * (len(steps) - 1) / max(1, most - 1)) for i in range(most))
+    if len(steps) <= most:
+        return list(steps)
+    if most < 2:
+        return [steps[-1]] * most
+    spread = (round(i * (len(steps) - 1) / (most - 1)) for i in range(most))
     places = {len(steps) - 1, *spread}
     extra = [step for step in wanted if step in steps and step not in {steps[i] for i in places}]
     inner = sorted(places - {0, len(steps) - 1})
