@@ -2,7 +2,10 @@
 
 import errno
 import json
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,47 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     with pytest.raises(RunError, match="is a file"):
         RunFolder(tmp_path / "x").refuse_existing()
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one holds a folder another is refused, with the way on; afterwards it is free."""
+    monkeypatch.setattr("segtrain.runs.PATIENCE", 0.0)
+    folder = RunFolder(tmp_path / "run")
+    with (
+        folder.held(),
+        pytest.raises(RunError, match=r"run: another process is training in it; .*another --out"),
+        folder.held(),
+    ):
+        pass
+    with folder.held():
+        assert [p.name for p in folder.path.iterdir()] == ["run.lock"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
+def test_a_killed_process_holds_no_folder(tmp_path: Path) -> None:
+    """A process killed with SIGKILL leaves its folder free, and the lock's file in it."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from segtrain.runs import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).held(): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert done.returncode == -9
+    assert (tmp_path / "run.lock").exists()
+    with RunFolder(tmp_path).held():
+        pass
+
+
+def test_a_file_system_without_locks_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no lock can be had at all, that is told and the run goes on."""
+
+    def none(*_: object, **__: object) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("segtrain.remote.locks.FileLock.acquire", none)
+    with RunFolder(tmp_path).held():
+        assert "cannot be locked" in capsys.readouterr().err
 
 
 def test_resuming_nothing_says_what_is_missing(tmp_path: Path) -> None:

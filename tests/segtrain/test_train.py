@@ -256,6 +256,21 @@ def test_a_finished_run_is_left_as_it_is(trained: Path, capsys: pytest.CaptureFi
     assert log_of(trained) == lines
 
 
+def test_a_run_under_way_is_not_trained_twice(
+    options: Options, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a process trains in a folder, neither --resume nor a new run there begins."""
+    monkeypatch.setattr("segtrain.runs.PATIENCE", 0.0)
+    lines = log_of(trained)
+    words = "another process is training in it"
+    with RunFolder(trained).held(), pytest.raises(RunError, match=words):
+        resume({"out": trained})
+    assert log_of(trained) == lines
+    with RunFolder(tmp_path / "new").held(), pytest.raises(RunError, match=words):
+        start(options | {"out": tmp_path / "new"})
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["run.lock"]
+
+
 def test_another_run_is_not_overwritten(options: Options, trained: Path) -> None:
     """A folder that holds a run is refused before anything is read or written."""
     before = {p.name: p.stat().st_mtime_ns for p in trained.iterdir()}

@@ -5,6 +5,9 @@ import os
 import shlex
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,12 @@ from segtrain.config import TrainConfig
 from segtrain.errors import RunError, UsageError
 from segtrain.files import check_folder, make_folder, write_beside
 from segtrain.options.stages import STAGES_FILE, VARIANTS
+from segtrain.remote.locks import FileLock
+from segtrain.terminal import print_note
 from segtrain.watching import WatchFolder
+
+# seconds in which the workers of a killed run end, which hold its lock until then
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,35 @@ class RunFolder:
                 f"{self.path}: holds a run already ({held[0].name}); go on with it by "
                 f"`{self.resume_command}`, or give a new one another --out{unsaved}"
             )
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder, so that no second process trains in it; a killed one holds nothing.
+
+        Where the file system has no locks, that is told, and nobody is kept out.
+
+        Raises:
+            RunError: If another process holds it.
+        """
+        make_folder(self.path, "--out")
+        lock = FileLock(self.path / "run.lock")
+        try:
+            taken = taken_soon(lock)
+        except OSError as error:
+            taken = True
+            print_note(
+                f"{lock.path}: cannot be locked ({error}); see to it that no other process trains "
+                "in this folder meanwhile"
+            )
+        if not taken:
+            raise RunError(
+                f"{self.path}: another process is training in it; let it end, or stop it with "
+                "Ctrl-C, and give this command again; a second run needs another --out"
+            )
+        try:
+            yield
+        finally:
+            lock.release()
 
     def create(self, config: TrainConfig, facts: dict[str, Any]) -> None:
         """Make the folder and write config.json.
@@ -179,6 +216,20 @@ class RunFolder:
         for pattern in (".*.part", "*/.*.part", "watch/*/.*.part"):
             for part in self.path.glob(pattern):
                 part.unlink(missing_ok=True)
+
+
+def taken_soon(lock: FileLock) -> bool:
+    """Take a lock, waiting for what a killed process left to end; whether it was to be had.
+
+    Raises:
+        OSError: If the file system cannot lock, or the file cannot be made.
+    """
+    until = time.monotonic() + PATIENCE
+    while not lock.acquire(wait=False):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def link_or_copy(source: Path, target: Path) -> None:

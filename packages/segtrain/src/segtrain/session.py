@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def start(given: Mapping[str, Any]) -> Outcome:
     Raises:
         SegtrainError: See its tree; nothing is written before data, net and weights are in order.
     """
-    with joined(lambda: str(given.get("device", "auto"))) as ranks:
+    with joined(lambda: str(given.get("device", "auto"))) as ranks, ExitStack() as held:
         with ranks.together():
             config, origin = new_config(given)
             folder = RunFolder(known(config.out))
@@ -130,6 +130,8 @@ def start(given: Mapping[str, Any]) -> Outcome:
                     "ranks": ranks.world,
                     "data": data_facts(data),
                 }
+                held.enter_context(folder.held())
+                folder.refuse_existing()  # another may have begun there meanwhile
                 folder.create(config, identity(predictor, data) | facts)
                 keep_watched(folder, watched)
         with shown(config, data, ranks) as display:
@@ -181,11 +183,16 @@ def resume(given: Mapping[str, Any], init: Path | None = None) -> Outcome:
             change what it computes.
     """
     folder = RunFolder(folder_of(given))
-    with joined(lambda: str(given.get("device") or folder.config().device)) as ranks:
+    with (
+        joined(lambda: str(given.get("device") or folder.config().device)) as ranks,
+        ExitStack() as held,
+    ):
         with ranks.together():
             config = replace(changed(folder.config(), given), out=folder.path)
             config = replace(config, init=init or config.init)
             check_possible(config, ranks)
+            if ranks.main:
+                held.enter_context(folder.held())
             watched = again_watched(folder, config, given) if ranks.main else []
             saved = folder.checkpoint()
             data = open_data(config, saved)
