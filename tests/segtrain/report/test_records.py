@@ -26,7 +26,7 @@ from segtrain.session import resume, start
 from segtrain.session_record import read_sessions
 from segtrain.stages import start as start_stages
 from segtrain.train import Trainer
-from segtrain.watching import LARGEST, Watched, free_name, predictions, read_photos
+from segtrain.watching import LARGEST, Watched, WatchFolder, free_name, predictions, read_photos
 
 Options = dict[str, Any]
 
@@ -153,6 +153,20 @@ def test_a_bad_photo_is_told_before_training(
     with pytest.raises(PhotoError, match=rf"bad\.jpg: {words}; --watch takes photos"):
         start(options | {"watch": (str(bad),)})
     assert not options["out"].exists()
+
+
+def test_a_copy_is_known_by_the_name_of_its_first_file(photos: list[Path], tmp_path: Path) -> None:
+    """A later stage watches copies of the first, under the names of the files they came from."""
+    first, second, third = (WatchFolder(tmp_path / n) for n in ("first", "second", "third"))
+    given = read_photos([str(p) for p in photos])
+    first.keep(given)
+    second.keep(read_photos(first.copies()))
+    third.keep(read_photos(second.copies()))
+    assert [one.title for one in given] == [p.name for p in photos]
+    for place in (first, second, third):
+        assert [one.title for one in place.listed()] == [p.name for p in photos]
+    (first.path / "photos.json").write_text("[]")
+    assert read_photos([str(first.photo(given[0].name))])[0].title == f"{given[0].name}.png"
 
 
 def test_watching_without_validations_is_refused() -> None:

@@ -8,7 +8,7 @@ the ids and whose colours are those of the classes. `photos.json` tells which ar
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,24 @@ class Watched:
         name: Its name in the run's folder, that of its file without the ending.
         source: The path that it was given by.
         photo: RGB, upright, its longest side at most 640 pixels; None where it was not read yet.
+        file: The name of the file that it was at first, for people; "" where `source` is that.
     """
 
     name: str
     source: str
     photo: Image.Image | None = None
+    file: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people know it by: the name of its file, also where a copy of it was given."""
+        return self.file or Path(self.source).name
 
     def plain(self) -> dict[str, str]:
-        """Name and source, for JSON."""
-        return {"name": self.name, "source": self.source}
+        """Name and source, and where it was a copy the first file's name, for JSON."""
+        return {"name": self.name, "source": self.source} | (
+            {"file": self.file} if self.file else {}
+        )
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,10 @@ class WatchFolder:
             return []
         try:
             photos = json.loads(path.read_text("utf-8"))["photos"]
-            return [Watched(str(p["name"]), str(p["source"])) for p in photos]
+            return [
+                Watched(str(p["name"]), str(p["source"]), file=str(p.get("file", "")))
+                for p in photos
+            ]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise RunError(
                 f"{path}: is damaged ({error}); give the photos anew with --watch, or delete it"
@@ -159,10 +171,20 @@ def read_photos(given: Sequence[str], kept: Sequence[Watched] = ()) -> list[Watc
         for path in find_photos([Path(word)]):
             source = path.as_posix()
             if source not in known:
-                known[source] = Watched(free_name(path.stem, names), source, watched_photo(path))
+                name = free_name(path.stem, names)
+                known[source] = Watched(name, source, watched_photo(path), first_file(path))
                 names.append(known[source].name)
             found.append(known[source])
     return list({one.source: one for one in found}.values())
+
+
+def first_file(path: Path) -> str:
+    """The name of the file that a run's copy of a photo was made from; "" for any other photo."""
+    try:
+        listed = WatchFolder(path.parent).listed()
+    except RunError:  # a photos.json of somebody else's
+        return ""
+    return {one.name: one.title for one in listed}.get(path.stem, "")
 
 
 def watched_photo(path: Path) -> Image.Image:
@@ -218,10 +240,10 @@ def restored(place: WatchFolder, one: Watched) -> Watched:
         PhotoError: If neither can be read.
     """
     try:
-        return Watched(one.name, one.source, load_photo(place.photo(one.name)))
+        return replace(one, photo=load_photo(place.photo(one.name)))
     except PhotoError as error:
         try:
-            return Watched(one.name, one.source, seen(load_photo(Path(one.source))))
+            return replace(one, photo=seen(load_photo(Path(one.source))))
         except PhotoError:
             raise error from None
 

@@ -118,7 +118,7 @@ def watched(run: RunRecord, most: int) -> list[dict[str, Any]]:
             except RunError as error:
                 run.remarks.append(str(error))
         size = {"width": photo.width, "height": photo.height}
-        found.append(size | {"name": Path(one.source).name, "key": one.name, "frames": frames,
+        found.append(size | {"name": one.title, "key": one.name, "frames": frames,
                              "uri": photo_uri(photo)})  # fmt: skip
     return found
 
