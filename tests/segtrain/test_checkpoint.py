@@ -217,3 +217,11 @@ def test_contents_of_other_kinds_are_refused(
     torch.save(torch.load(trained / "best.pt", weights_only=True) | spoilt, path)
     with pytest.raises(CheckpointError, match=r"odd.pt: its classes or its weights are not"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "net.pt2"])
+def test_an_exported_net_is_told_from_a_damaged_checkpoint(tmp_path: Path, name: str) -> None:
+    """What export made for others is no broken file: the error says what can be given."""
+    (tmp_path / name).write_bytes(b"net")
+    with pytest.raises(CheckpointError, match=r"an exported net.*--format safetensors"):
+        load_checkpoint(tmp_path / name)

@@ -133,6 +133,11 @@ def load_plain(path: Path) -> object:
     Raises:
         CheckpointError: If it cannot be read as that.
     """
+    if path.suffix.lower() in (".onnx", ".pt2"):
+        raise CheckpointError(
+            f"{path}: an exported net, which segtrain does not read; give the run, its checkpoint, "
+            "or what `segtrain export --format safetensors` makes"
+        )
     try:
         if is_safetensors(path):
             return read_tensors(path)
