@@ -25,9 +25,8 @@ class ModelOptions:
         default="fcn",
         metadata=about(
             "Model",
-            "fcn: an FCN, as --variant, --trunk, --head and the like describe it; "
-            "fc_densenet...: an FC-DenseNet; all others: torchvision's nets, by its names. "
-            "Options that mean nothing to a model are refused.",
+            "fcn: an FCN, as --variant, --trunk, --head and the like describe it; the others are "
+            "FC-DenseNets and torchvision's nets.",
         ),
     )
     variant: Variant = field(
