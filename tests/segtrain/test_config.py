@@ -152,8 +152,10 @@ def test_options_of_one_model_are_refused_with_another() -> None:
     for name, value in OTHERS.items():
         with pytest.raises(UsageError, match=rf"{flag(name)} means nothing.*use --model fcn"):
             TrainConfig(model="fc_densenet56", **{name: value})
-    with pytest.raises(UsageError, match="--norm none: FC-DenseNet67 needs one; use --norm batch"):
+    with pytest.raises(UsageError, match="--norm none: FC-DenseNet67 is built with batch"):
         TrainConfig(model="fc_densenet67", norm="none")
+    with pytest.raises(UsageError, match=r"LR-ASPP.* is built with batch norm; use --norm batch$"):
+        TrainConfig(model="lraspp_mobilenet_v3_large", norm="group")
     with pytest.raises(UsageError, match="--freeze trunk: FC-DenseNet67 has no such part"):
         TrainConfig(model="fc_densenet67", freeze="trunk", weights="x.pt")
     with pytest.raises(UsageError, match="--weights imagenet: there are none for FC-DenseNet67"):

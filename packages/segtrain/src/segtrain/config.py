@@ -209,7 +209,7 @@ class TrainConfig(
         title, norms = self.family.title, " or ".join(self.family.norms)
         defaults = {f.name: f.default for f in dataclasses.fields(self)}
         ways = {
-            "norm": f"{title} needs one; use --norm {norms}",
+            "norm": f"{title} is built with {norms} norm; use --norm {norms}",
             "freeze": f"{title} has no such part; leave it out",
             "weights": f"there are none for {title}; use --weights none, or a checkpoint's file",
         }
