@@ -175,10 +175,3 @@ def test_each_recipe_trains(name: str, shards: Path, tmp_path: Path) -> None:
     assert config["recipe"] == name
     lines = [json.loads(text) for text in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < 0.9 * lines[0]["loss"]
-
-
-def test_an_option_that_a_net_has_not_is_a_dash() -> None:
-    """The start of a run has no None of Python's: dropout is torchvision's own in its nets."""
-    words = recipe_words(configure({"model": "lraspp_mobilenet_v3_large"}).resolved())
-    assert "dropout -" in words
-    assert "None" not in words

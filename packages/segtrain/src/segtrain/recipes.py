@@ -130,7 +130,7 @@ def recipe_words(config: TrainConfig) -> str:
     """
     base = configure({}).resolved()
     found = [
-        f"{name.replace('_', '-')} {'-' if ours is None else ours}"
+        f"{name.replace('_', '-')} {ours}"
         for name, (_, ours) in differences(base, config).items()
         if name not in (*RESUMABLE, "recipe", "seed") and ours is not None
     ]
