@@ -243,7 +243,7 @@ def test_a_run_leaves_its_record(way: Way) -> None:
     wanted = {"width": 0.125, "norm": "batch", "crop": 64, "batch": 2, "steps": 4}
     assert {name: config[name] for name in wanted} == wanted
     names = {"config.json", "log.jsonl", "last.pt", "best.pt", "pictures"}
-    names |= {"sessions.jsonl", "validations"}
+    names |= {"sessions.jsonl", "validations", "run.lock"}
     assert {path.name for path in way.run.iterdir()} == names
     pictures = [f"{step:06d}-{name}.png" for step in (2, 4) for name in sorted(OFFICIAL)]
     assert sorted(path.name for path in (way.run / "pictures").iterdir()) == pictures

@@ -480,6 +480,14 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # n
     return found
 
 
+def test_a_step_that_is_no_number_ends_the_log(run: Path, copy: Path) -> None:
+    """A line whose step is `true` is where the log ends for the page."""
+    first, *_ = (run / "log.jsonl").read_text().splitlines()
+    broken = json.dumps(json.loads(first) | {"step": True})
+    (copy / "log.jsonl").write_text(f"{first}\n{broken}\n")
+    assert Page(report_page([copy], 0)).text
+
+
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_files_that_somebody_changed_never_crash(

@@ -119,7 +119,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             line = json.loads(text)
         except ValueError:
             break
-        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+        if not isinstance(line, dict) or type(line.get("step")) is not int:  # true is no step
             break
         lines.append(line)
     return lines
