@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,16 +21,22 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - xdist's
     """Of several processes one takes all of segdata's tests, others the rest file by file.
 
     One of segdata's tests asks which errors the others met, so they share a process.
     """
-    for item in items:
-        place = item.path.relative_to(ROOT / "tests").as_posix()
-        group = "segdata" if place.startswith("segdata/") else place
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPackage(LoadScopeScheduling):
+        """Keeps together what `_split_scope` gives one name."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "segdata" if file.startswith("tests/segdata/") else file
+
+    return ByPackage(config, log)
 
 
 @pytest.fixture(scope="session")

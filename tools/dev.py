@@ -118,7 +118,7 @@ def test(arguments: Sequence[str]) -> None:
 
     Torch gets one thread in each: several fight for the cores, and the nets of tests are thin.
     """
-    several = ["-n", str(min(MOST_PROCESSES, os.cpu_count() or 1)), "--dist", "loadgroup"]
+    several = ["-n", str(min(MOST_PROCESSES, os.cpu_count() or 1)), "--dist", "loadscope"]
     call(PYTHON, "-m", "pytest", *several, *arguments, OMP_NUM_THREADS="1")
 
 
