@@ -103,7 +103,7 @@ class Learner:
     @property
     def net(self) -> Forward:
         """The net in the form that trains."""
-        forms: list[Forward | None] = [self.compiled, self.shared, Heads(self.predictor.model)]
+        forms: list[Forward | None] = [self.compiled, self.shared, self.predictor.model.all_logits]
         return next(form for form in forms if form is not None)
 
     @property
