@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import torch
 import torch.fx.experimental._config as sizes_config
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from segtrain.checkpoint import Checkpoint
 from segtrain.errors import ExportError
+from segtrain.models.net import padded
 from segtrain.predictor import Predictor, load_predictor
 
 TRACED = (2, 45, 77)  # batch, height and width of the example that torch follows through the net
@@ -74,7 +74,7 @@ class PixelsToClasses(nn.Module):
         height, width = image.shape[1:3]
         pixels = image.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
         nchw = self.preprocessing.normalise(pixels)
-        whole = F.pad(nchw, (0, -width % self.stride, 0, -height % self.stride))
+        whole = padded(nchw, self.stride)
         logits = self.net(whole)[:, :, :height, :width]
         return logits.argmax(1).to(torch.uint8), logits
 

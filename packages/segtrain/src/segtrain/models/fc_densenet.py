@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segtrain.models.layers import norm_groups
-from segtrain.models.net import Net
+from segtrain.models.net import Net, padded
 from segtrain.models.recomputation import joined_through
 
 FIRST = 48  # maps of the first convolution
@@ -200,16 +200,9 @@ class FCDenseNet(Net):
                 nn.init.zeros_(known_bias(module))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Score every pixel.
-
-        Args:
-            image: float `(N, 3, H, W)`, normalised; any H and W from 1 up.
-
-        Returns:
-            Logits `(N, C, H, W)`.
-        """
+        """Logits `(N, C, H, W)` of images `(N, 3, H, W)`, as `Net` says."""
         height, width = image.shape[2:]
-        stack = self.first(F.pad(image, (0, -width % self.stride, 0, -height % self.stride)))
+        stack = self.first(padded(image, self.stride))
         skips = []
         for block, transition in zip(self.down, self.transitions, strict=True):
             stack, _ = block(stack)

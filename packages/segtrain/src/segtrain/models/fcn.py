@@ -7,11 +7,10 @@ original pads the image by 100 pixels and crops; that doubles the trunk's work.
 from collections import OrderedDict
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segtrain.models.layers import ACTIVATIONS, Upsample, fill, norm_layer, scaled
-from segtrain.models.net import Net, Parts
+from segtrain.models.net import Net, Parts, padded
 from segtrain.models.vgg import CHANNELS, make_trunk
 
 HIDDEN = 4096  # channels of fc6 and fc7
@@ -121,16 +120,9 @@ class FCN(Net):
         return labels
 
     def forward(self, image: Tensor) -> Tensor:
-        """Score every pixel.
-
-        Args:
-            image: float `(N, 3, H, W)`, normalised; any H and W from 1 up.
-
-        Returns:
-            Logits `(N, C, H, W)`.
-        """
+        """Logits `(N, C, H, W)` of images `(N, 3, H, W)`, as `Net` says."""
         height, width = image.shape[2:]
-        x = F.pad(image, (0, -width % self.stride, 0, -height % self.stride))
+        x = padded(image, self.stride)
         pool3, pool4, pool5 = self.pools(x)  # strides 8, 16, 32
         after = self.score_activation
         score = after(self.score_fr(self.head(pool5)))  # (N, C, H/32, W/32)

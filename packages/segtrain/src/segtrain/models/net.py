@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 # by what word of `--freeze`: the modules that keep their weights
 Parts = Mapping[str, tuple[str, ...]]
+
+
+def padded(image: Tensor, stride: int) -> Tensor:
+    """Images `(N, C, H, W)` with zeros below and at the right, up to multiples of a stride."""
+    height, width = image.shape[2:]
+    return F.pad(image, (0, -width % stride, 0, -height % stride))
 
 
 class Net(nn.Module):

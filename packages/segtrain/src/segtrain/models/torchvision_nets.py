@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segtrain.models.layers import fill
-from segtrain.models.net import Net
+from segtrain.models.net import Net, padded
 
 AUXILIARY_WEIGHT = 0.5  # torchvision's references/segmentation/train.py, criterion
 
@@ -128,30 +128,18 @@ class TorchvisionNet(Net):
         self.hold()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Score every pixel.
-
-        Args:
-            image: float `(N, 3, H, W)`, normalised; any H and W from 1 up.
-
-        Returns:
-            Logits `(N, C, H, W)`.
-        """
-        padded = self.padded(image)
-        return self.enlarged(self.scores(self.backbone(padded)), padded, image)
+        """Logits `(N, C, H, W)` of images `(N, 3, H, W)`, as `Net` says."""
+        whole = padded(image, self.stride)
+        return self.enlarged(self.scores(self.backbone(whole)), whole, image)
 
     def all_logits(self, image: Tensor) -> tuple[Tensor, ...]:
         """The logits, and after them those of the auxiliary head: `(N, C, H, W)` each."""
-        padded = self.padded(image)
-        features = self.backbone(padded)
+        whole = padded(image, self.stride)
+        features = self.backbone(whole)
         found = [self.scores(features)]
         if self.aux_classifier is not None:
             found.append(self.aux_classifier(features["aux"]))
-        return tuple(self.enlarged(scores, padded, image) for scores in found)
-
-    def padded(self, image: Tensor) -> Tensor:
-        """The images with zeros below and at the right, up to multiples of the stride."""
-        height, width = image.shape[2:]
-        return F.pad(image, (0, -width % self.stride, 0, -height % self.stride))
+        return tuple(self.enlarged(scores, whole, image) for scores in found)
 
     def scores(self, features: dict[str, Tensor]) -> Tensor:
         """What the head makes of the backbone's maps: `(N, C, h, w)`."""
@@ -159,9 +147,9 @@ class TorchvisionNet(Net):
         found: Tensor = self.classifier(features.get("out", features))
         return found
 
-    def enlarged(self, scores: Tensor, padded: Tensor, image: Tensor) -> Tensor:
+    def enlarged(self, scores: Tensor, whole: Tensor, image: Tensor) -> Tensor:
         """Scores at the size of the padded images, cut to that of the images."""
-        wide = F.interpolate(scores, padded.shape[2:], mode="bilinear", align_corners=False)
+        wide = F.interpolate(scores, whole.shape[2:], mode="bilinear", align_corners=False)
         return wide[:, :, : image.shape[2], : image.shape[3]]
 
 
