@@ -88,7 +88,7 @@ class TrainConfig(
         self.check_stages()
         self.check_running()
         self.check_training()
-        check_idle(self, {f.name: f.default for f in dataclasses.fields(self)})
+        check_idle(self, defaults())
 
     @property
     def scales(self) -> tuple[float, float]:
@@ -191,13 +191,16 @@ class TrainConfig(
         smallest = self.batch // self.accumulate
         if self.norm == "batch" and smallest * cells < 2:
             cut = f" in {self.accumulate} parts" if self.accumulate > 1 else ""
+            enough = f"a --batch of {2 * self.accumulate} or more{cut}"
+            if self.family.pools:
+                raise UsageError(
+                    f"{self.family.title} pools each image to one value per channel, and batch "
+                    f"norm needs two: use {enough}"
+                )
             other = ", or --norm group" * ("group" in self.family.norms)
             raise UsageError(
                 f"--norm batch needs more than one value per channel: with --crop {self.crop} use "
-                f"a --batch of {2 * self.accumulate} or more{cut}{other}"
-                if not self.family.pools
-                else f"{self.family.title} pools each image to one value per channel, and batch "
-                f"norm needs two: use a --batch of {2 * self.accumulate} or more{cut}"
+                f"{enough}{other}"
             )
 
     def check_family(self) -> None:
@@ -207,13 +210,12 @@ class TrainConfig(
             UsageError: With the options and the way on.
         """
         title, norms = self.family.title, " or ".join(self.family.norms)
-        defaults = {f.name: f.default for f in dataclasses.fields(self)}
         ways = {
             "norm": f"{title} is built with {norms} norm; use --norm {norms}",
             "freeze": f"{title} has no such part; leave it out",
             "weights": f"there are none for {title}; use --weights none, or a checkpoint's file",
         }
-        for name, default in defaults.items():
+        for name, default in defaults().items():
             value = getattr(self, name)
             if value == default or self.family.takes(name, value):
                 continue
@@ -317,6 +319,11 @@ class TrainConfig(
             UsageError: If a value is of another kind than its field, or outside its range.
         """
         return cls(**field_values(plain))
+
+
+def defaults() -> dict[str, Any]:
+    """The default of each field."""
+    return {f.name: f.default for f in dataclasses.fields(TrainConfig)}
 
 
 def field_values(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -188,8 +188,8 @@ def resume(given: Mapping[str, Any], init: Path | None = None) -> Outcome:
         ExitStack() as held,
     ):
         with ranks.together():
-            config = replace(changed(folder.config(), given), out=folder.path)
-            config = replace(config, init=init or config.init)
+            renewed = changed(folder.config(), given)
+            config = replace(renewed, out=folder.path, init=init or renewed.init)
             check_possible(config, ranks)
             if ranks.main:
                 held.enter_context(folder.held())
