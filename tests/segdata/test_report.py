@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.pages import Page
 from tests.segdata.samples_of import read_samples
 
 from segdata import pictures
@@ -25,52 +25,6 @@ from segdata.shards import Record, manifests, to_json, write_info, write_shard
 
 if TYPE_CHECKING:
     from tests.segdata.conftest import Command
-
-VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
-
-
-class Page(HTMLParser):
-    """A page taken apart: elements with attributes and text; unbalanced tags are errors."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text: list[str] = []
-        self.rows: list[list[str]] = []
-        self.ids: list[str] = []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        self.elements.append((tag, found))
-        self.ids += [found["id"]] if "id" in found else []
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" in self.open:
-            return
-        self.text.append(data)
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        """The attributes of every element of a kind."""
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def row(self, head: str) -> list[str]:
-        """The cells of the first row whose first cell is `head`, spaces made one."""
-        cells = [[" ".join(cell.split()) for cell in row] for row in self.rows]
-        return next(row for row in cells if row and row[0] == head)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +97,7 @@ def test_pictures_are_small_images_of_the_samples(text: str, built: Path) -> Non
 def test_numbers_are_the_manifests(text: str, built: Path) -> None:
     """Splits and classes show the counts of the manifests, sources their checksums."""
     page = Page(text)
-    shown = "".join(page.text)
+    shown = "".join(page.words)
     for dataset, manifest in manifests(built).items():
         for split, facts in manifest["splits"].items():
             row = page.row(f"{dataset} {split}")
@@ -229,7 +183,7 @@ def test_warnings_are_told(built: Path, tmp_path: Path) -> None:
     manifest["synthetic"] = True
     manifest["options"]["val_size"] = 200
     (folder / "voc2012.json").write_bytes(to_json(manifest))
-    shown = "".join(Page(report_page(folder, 0, lambda *_: None)).text)
+    shown = "".join(Page(report_page(folder, 0, lambda *_: None)).words)
     assert "voc2012 is generated data" in shown
     assert "voc2012 val was resized to 200 px" in shown
     assert "coco2017 train is incomplete: its source held 5 of the 118,287 images" in shown
@@ -290,7 +244,7 @@ def test_odd_shards(tmp_path: Path, kind: str) -> None:
     folder = made(tmp_path / "s", names, ids)
     page = report_page(folder, 40, lambda *_: None)
     found = Page(page)
-    shown = " ".join("".join(found.text).split())
+    shown = " ".join("".join(found.words).split())
     assert all(" ".join(name.split()) in shown for name in names)
     assert "<script" not in page
     assert len(page) < 3_000_000

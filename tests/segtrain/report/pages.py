@@ -1,72 +1,25 @@
 """Reading pages in tests: taken apart, and opened in a browser."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.pages import Page
 
-VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
 CHROMIUMS = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 
 
-class Page(HTMLParser):
-    """A page taken apart: elements with attributes and text; unbalanced tags are errors."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.words: list[str] = []
-        self.rows: list[list[str]] = []
-        self.scripts: list[str] = []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "script" in self.open:
-            self.scripts[-1] += data
-        elif "style" not in self.open:
-            self.words.append(data)
-            if {"td", "th"} & set(self.open):
-                self.rows[-1][-1] += data
-
-    @property
-    def text(self) -> str:
-        """All words, spaces made one."""
-        return " ".join("".join(self.words).split())
+class RunPage(Page):
+    """The page of a run, with its charts."""
 
     @property
     def charts(self) -> list[dict[str, Any]]:
         """What Bokeh draws."""
         found: list[dict[str, Any]] = json.loads(self.scripts[0])
         return found
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        """The attributes of every element of a kind."""
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def row(self, *heads: str) -> list[str]:
-        """The cells of the first row whose first cells are `heads`, spaces made one."""
-        cells = [[" ".join(cell.split()) for cell in row] for row in self.rows]
-        return next(row for row in cells if row[: len(heads)] == list(heads))
 
     def points(self, key: str, name: str) -> list[list[float]]:
         """Step and value of each point of a curve that is drawn."""

@@ -18,7 +18,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.segtrain.report.pages import Page, opened
+from tests.segtrain.report.pages import RunPage, opened
 
 from segtrain.cli import main
 from segtrain.compare import compare_runs
@@ -78,7 +78,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 def test_the_page_is_complete_in_itself(text: str) -> None:
     """No link, frame or address anywhere, nothing may be asked for, and pictures are in it."""
-    page = Page(text)
+    page = RunPage(text)
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"link", "iframe", "object", "embed", "base", "form", "video"}
     for tag, attributes in page.elements:
@@ -95,7 +95,7 @@ def test_the_page_is_complete_in_itself(text: str) -> None:
 
 def test_the_page_is_well_formed_and_accessible(text: str) -> None:
     """Language, one main heading, none skipped, ids once, links and labels lead somewhere."""
-    page = Page(text)
+    page = RunPage(text)
     assert page.all("html") == [{"lang": "en"}]
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
@@ -112,7 +112,7 @@ def test_the_page_is_well_formed_and_accessible(text: str) -> None:
 
 def test_curves_are_the_logs(text: str, run: Path) -> None:
     """Every point of loss, rate and validation is a line of the log, and the floors are drawn."""
-    page, lines = Page(text), log_of(run)
+    page, lines = RunPage(text), log_of(run)
     assert page.points("loss", "run") == [[line["step"], line["loss"]] for line in lines]
     assert page.points("lr", "run") == [[line["step"], line["lr"]] for line in lines]
     for name in ("voc2012", "coco2017"):
@@ -130,7 +130,7 @@ def test_curves_are_the_logs(text: str, run: Path) -> None:
 
 def test_results_and_classes_are_those_of_eval(text: str, run: Path, shards: Path) -> None:
     """The table and the bars by class show what `segtrain eval` counts anew."""
-    page = Page(text)
+    page = RunPage(text)
     _, _, found = evaluate_run(run / "last.pt", shards, "val", "cpu", lambda *_: lambda *_: None)
     for result in found:
         row = page.row(result.dataset)
@@ -149,7 +149,7 @@ def test_results_and_classes_are_those_of_eval(text: str, run: Path, shards: Pat
 
 def test_the_page_tells_what_the_run_was(text: str, run: Path) -> None:
     """Options unlike the recipe's, data sets with counts, commit, versions, session and photo."""
-    page = Page(text)
+    page = RunPage(text)
     plain = json.loads((run / "config.json").read_text())
     assert page.row("--width") == ["--width", "1", "0.06"]
     row = page.row("voc2012", "23")
@@ -188,7 +188,7 @@ def test_the_page_works_in_a_browser(text: str, tmp_path: Path, width: int, sche
     path.write_text(text, "utf-8")
     with opened(path, width, scheme) as (page, told):
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        charts = Page(text).charts
+        charts = RunPage(text).charts
         assert page.get_attribute("html", "data-drawn") == str(len(charts))
         background = page.evaluate("Bokeh.index.roots[0].model.background_fill_color")
         assert background == {"light": "#ffffff", "dark": "#181c22"}[scheme]
@@ -226,7 +226,7 @@ def test_names_cannot_break_out(copy: Path, tmp_path: Path) -> None:
         file.write(json.dumps({"event": "ended", "step": 12, "how": "failed", "words": HOSTILE}))
     page = tmp_path / "page.html"
     page.write_text(report_page([copy], 4), "utf-8")
-    taken = Page(page.read_text("utf-8"))
+    taken = RunPage(page.read_text("utf-8"))
     assert taken.text.count(HOSTILE) >= 4
     assert {a["src"][:11] for a in taken.all("img")} == {"data:image/"}
     assert len(taken.all("script")) == 3
@@ -299,7 +299,7 @@ def test_every_state_of_a_run_gives_a_page(copy: Path, tmp_path: Path, words: st
     """Under way, killed, without validations, damaged: the page says so and shows the rest."""
     states()[words](copy)
     text = report_page([copy], 4)
-    assert words in Page(text).text
+    assert words in RunPage(text).text
     page = tmp_path / "page.html"
     page.write_text(text, "utf-8")
     if words in ("finished, 12 steps", "The log has no line yet"):
@@ -311,7 +311,7 @@ def test_every_state_of_a_run_gives_a_page(copy: Path, tmp_path: Path, words: st
 def test_captures_name_their_command(copy: Path) -> None:
     """A kept step of NaN comes with the command that looks into it."""
     (copy / "nonfinite-000007.pt").touch()
-    assert "segtrain replay" in Page(report_page([copy], 0)).text
+    assert "segtrain replay" in RunPage(report_page([copy], 0)).text
 
 
 def test_an_evaluation_in_the_folder_is_shown(copy: Path, run: Path, shards: Path) -> None:
@@ -322,19 +322,19 @@ def test_an_evaluation_in_the_folder_is_shown(copy: Path, run: Path, shards: Pat
     plain = plain_results(path, checkpoint, found, Views((1.0,), True))
     (copy / "eval.json").write_text(json.dumps(plain))
     (copy / "eval-batch.json").write_text(json.dumps(plain | {"statistics": "batch"}))
-    text = Page(report_page([copy], 0)).text
+    text = RunPage(report_page([copy], 0)).text
     assert "judged by segtrain eval, val, several views (eval.json)" in text
     assert "val, several views, batch statistics (eval-batch.json)" in text
     plain["datasets"]["voc2012"]["classes"].pop()
     (copy / "eval.json").write_text(json.dumps(plain))
-    assert "eval.json: is not complete" in Page(report_page([copy], 0)).text
+    assert "eval.json: is not complete" in RunPage(report_page([copy], 0)).text
 
 
 def test_several_runs_are_compared(run: Path, tiny: Options, shards: Path, tmp_path: Path) -> None:
     """Results side by side, the options that differ, and the difference that compare finds."""
     other = tmp_path / "other"
     start(tiny | {"shards": shards, "out": other, "lr": 0.05, "val_every": 4, "val_images": 0})
-    page = Page(report_page([run, other], 2))
+    page = RunPage(report_page([run, other], 2))
     assert page.row("--lr") == ["--lr", "0.02", "0.05"]
     assert not any(row and row[0] == "--width" for row in page.rows[:20] if len(row) == 3)
     assert page.points("loss", "other") == [[li["step"], li["loss"]] for li in log_of(other)]
@@ -346,7 +346,7 @@ def test_several_runs_are_compared(run: Path, tiny: Options, shards: Path, tmp_p
         assert row[6] == f"{100 * compared.difference:+.1f}"
         assert row[8] == "too few images to tell"
     shutil.rmtree(other / "validations")
-    told = Page(report_page([run, other], 0)).text
+    told = RunPage(report_page([run, other], 0)).text
     assert "other kept no counts of its validations" in told
     assert f"segtrain compare {run} {other}" in told
 
@@ -354,7 +354,7 @@ def test_several_runs_are_compared(run: Path, tiny: Options, shards: Path, tmp_p
 def test_runs_of_one_name_are_told_apart(copy: Path, tmp_path: Path) -> None:
     """Runs of equal names get those of the folders above; one run twice is refused."""
     again = shutil.copytree(copy, tmp_path / "b" / "copy")
-    assert f"{tmp_path.name}/copy" in Page(report_page([copy, again], 0)).text
+    assert f"{tmp_path.name}/copy" in RunPage(report_page([copy, again], 0)).text
     with pytest.raises(RunError, match="named twice"):
         report_page([copy, copy], 0)
 
@@ -365,7 +365,7 @@ def test_a_staged_run_is_shown_by_its_stages(tiny: Options, shards: Path, tmp_pa
     start_stages(
         tiny | {"shards": shards, "out": out, "variant": "16s", "staged": True, "steps": 6}
     )
-    page = Page(report_page([out], 2))
+    page = RunPage(report_page([out], 2))
     assert "staged" in page.text
     assert page.points("loss", "FCN-16s")[0][0] == 6 + log_of(out / "16s")[0]["step"]
     assert page.row("FCN-32s", "FCN-16s")[2] == "voc2012"
@@ -411,7 +411,7 @@ def test_a_failed_run_tells_why(tiny: Options, shards: Path, tmp_path: Path) -> 
     out = tmp_path / "run"
     with pytest.raises(NonFiniteError):
         start(tiny | {"shards": shards, "out": out, "lr": 1e30, "norm": "none", "optimizer": "sgd"})
-    text = Page(report_page([out], 0)).text
+    text = RunPage(report_page([out], 0)).text
     assert "failed at step" in text
     assert "hold the steps; segtrain replay" in text
 
@@ -434,7 +434,7 @@ def test_long_logs_give_small_pages(copy: Path) -> None:
     first = log_of(copy)[0]
     lines = [first | {"step": n, "loss": 1.0 + (n == 6543) * 7} for n in range(1, 10_001)]
     write_log(copy, lines)
-    page = Page(report_page([copy], 0))
+    page = RunPage(report_page([copy], 0))
     points = page.points("loss", "copy")
     assert [6543, 8.0] in points
     assert len(points) <= 2000
@@ -460,7 +460,7 @@ def test_the_real_data_give_a_page(real_shards: Path, tmp_path: Path) -> None:
     start({"shards": real_shards, "out": out, "width": 0.06, "crop": 96, "batch": 2, "steps": 4,
            "log_every": 1, "val_every": 2, "val_images": 4, "workers": 0, "threads": 1,
            "device": "cpu"})  # fmt: skip
-    page = Page(report_page([out], 3))
+    page = RunPage(report_page([out], 3))
     assert "when each class was learnt" in page.text
     assert "tvmonitor" in page.text
     assert (out / "validations" / "final-voc2012.npz").stat().st_size < 100_000
@@ -485,7 +485,7 @@ def test_a_step_that_is_no_number_ends_the_log(run: Path, copy: Path) -> None:
     first, *_ = (run / "log.jsonl").read_text().splitlines()
     broken = json.dumps(json.loads(first) | {"step": True})
     (copy / "log.jsonl").write_text(f"{first}\n{broken}\n")
-    assert Page(report_page([copy], 0)).text
+    assert RunPage(report_page([copy], 0)).text
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -509,7 +509,7 @@ def test_files_that_somebody_changed_never_crash(
     node[last] = data.draw(JUNK)
     (copy / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     with contextlib.suppress(RunError) if name == "config.json" else contextlib.nullcontext():
-        assert Page(report_page([copy], 0)).text
+        assert RunPage(report_page([copy], 0)).text
 
 
 def evaluation(run: Path) -> dict[str, Any]:
@@ -529,7 +529,7 @@ def test_doctors_findings_and_notes_are_shown(copy: Path) -> None:
     with (copy / "sessions.jsonl").open("a") as file:
         file.write(json.dumps(note) + "\n")
     text = report_page([copy], 0)
-    assert "fatal: dead-layers. <i>Nothing</i> learns. Zeros. --conv-init he" in Page(text).text
+    assert "fatal: dead-layers. <i>Nothing</i> learns. Zeros. --conv-init he" in RunPage(text).text
     assert "Told at step 5: fc6 is dead; <code>segtrain doctor</code> tells" in text
 
 
@@ -542,7 +542,7 @@ def test_paired_differences_pair_the_images(run: Path, copy: Path, tmp_path: Pat
         turned = kept.counted.images.taken(np.arange(kept.images)[::-1])
         changed = dataclasses.replace(kept, counted=Counted(kept.confmat, turned))
         as_file(changed, 12)(path)
-    page = Page(report_page([run, other], 0))
+    page = RunPage(report_page([run, other], 0))
     assert page.row("run", "other", "voc2012")[6:9] == ["+0.0", "-", "both predict the same"]
     path = other / "validations" / "final-voc2012.npz"
     few = kept.counted.images.taken(np.arange(3))
@@ -550,5 +550,5 @@ def test_paired_differences_pair_the_images(run: Path, copy: Path, tmp_path: Pat
         kept, dataset="voc2012", counted=Counted(torch.diag(torch.tensor(few.targets.sum(0))), few)
     )
     as_file(fewer, 12)(path)
-    told = Page(report_page([run, other], 0)).text
+    told = RunPage(report_page([run, other], 0)).text
     assert "Not known: they were judged on different images." in told
