@@ -466,7 +466,7 @@ def test_the_real_data_give_a_page(real_shards: Path, tmp_path: Path) -> None:
     assert (out / "validations" / "final-voc2012.npz").stat().st_size < 100_000
 
 
-JUNK = st.sampled_from([None, True, -1, 1e999, "x", [], [None], {}, {"x": None}])
+JUNK = st.sampled_from([None, True, -1, 1e999, 10**400, "x", [], [0], [None], {}, {"x": None}])
 
 
 def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # noqa: ANN401 - JSON

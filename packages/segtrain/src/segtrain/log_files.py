@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
@@ -119,10 +120,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             line = json.loads(text)
         except ValueError:
             break
-        if not isinstance(line, dict) or type(line.get("step")) is not int:  # true is no step
+        if not isinstance(line, dict) or not is_step(line.get("step")):
             break
         lines.append(line)
     return lines
+
+
+def is_step(value: object) -> bool:
+    """Whether a value of JSON may be a step: a whole number, 0 or more, that a machine counts."""
+    return type(value) is int and 0 <= value <= sys.maxsize  # true is no step
 
 
 def lines_before(lines: Iterable[dict[str, Any]], step: int, *, due: bool) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import Field
 from typing import Any
@@ -64,7 +65,7 @@ def check_bounds(option: "Field[Any]", value: object) -> None:
         return
     for bound, limit in option.metadata["bounds"].items():
         words, holds = tests[bound]
-        if not (math.isfinite(value) and holds(value, limit)):
+        if not (abs(value) <= sys.float_info.max and holds(value, limit)):
             raise UsageError(f"{flag(option.name)} must be {words} {limit:g}, not {value}")
 
 

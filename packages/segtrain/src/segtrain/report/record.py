@@ -222,8 +222,7 @@ def read_run(path: Path, name: str | None = None) -> RunRecord:
         plain = json.loads(folder.config_file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{folder.config_file}: is damaged: {error}") from error
-    known = {key: shape for key, shape in OPTIONAL.items() if key in plain}
-    if wrong := misfit(plain, CONFIG | known):
+    if wrong := damaged_key(plain):
         raise RunError(
             f"{folder.config_file}: is damaged: its {wrong!r} is not as segtrain writes it; bring "
             "back the file as it was"
@@ -236,6 +235,15 @@ def read_run(path: Path, name: str | None = None) -> RunRecord:
         lines=[sound_line(line) for line in read_lines(folder.log_file)],
         sessions=read_sessions(path / SESSIONS),
     )
+
+
+def damaged_key(plain: dict[str, Any]) -> str:
+    """The first key of a config.json that is not as segtrain writes it; empty where all are."""
+    known = {key: shape for key, shape in OPTIONAL.items() if key in plain}
+    if wrong := misfit(plain, CONFIG | known):
+        return wrong
+    weights = plain.get("class_weights")
+    return "class_weights" if weights and len(weights) != len(plain["classes"]) else ""
 
 
 def staged(path: Path) -> bool:

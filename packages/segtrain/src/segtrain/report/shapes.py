@@ -1,14 +1,16 @@
 """Whether what a file of a run's folder holds is what segtrain writes there."""
 
-import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
-# a shape is a type, a tuple of shapes of which one fits, [shape] for a list of such, a mapping with
-# the keys that there must be, or {str: shape} for a mapping whose values all fit
+# a shape is a type, a tuple of shapes of which one fits, [shape] for a list of such, [shape, n] for
+# one of n, a mapping with the keys that there must be, or {str: shape} for a mapping whose values
+# all fit
 Shape = Any
 NUMBER = "a finite number"
 COUNT = "a whole number, 0 or more"
+ANY = "anything but a whole number that no float holds"
 
 INTERVAL = {"low": NUMBER, "high": NUMBER}
 RESULT = {
@@ -22,9 +24,9 @@ RESULT = {
     "all_background_iou": NUMBER,
 }
 CONFIG = {
-    "classes": [{"name": str, "color": [COUNT]}],
+    "classes": [{"name": str, "color": [COUNT, 3]}],
     "manifests": {str: str},
-    "preprocessing": {"channels": str, "mean": [NUMBER], "range": NUMBER},
+    "preprocessing": {"channels": str, "mean": [NUMBER, 3], "range": NUMBER},
 }
 # of these config.json may lack some, for older versions wrote none
 OPTIONAL = {
@@ -42,7 +44,7 @@ OPTIONAL = {
         {
             "dataset": str,
             "trained_on": COUNT,
-            "validated_on": [COUNT],
+            "validated_on": [COUNT, 2],
             "splits": [
                 {"name": str, "samples": COUNT, "official": COUNT, "shards": COUNT, "bytes": COUNT,
                  "resized": bool, "pixels": [COUNT]}
@@ -81,28 +83,40 @@ LINE = {
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # JSON's whole numbers have no end
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number that a machine counts."""
+    return type(value) is int and 0 <= value <= sys.maxsize
+
+
+PLAIN: dict[Any, Callable[[object], bool]] = {
+    None: lambda value: value is None,
+    NUMBER: is_number,
+    COUNT: is_count,
+    ANY: lambda value: type(value) is not int or is_number(value),
+}
 
 
 def fits(value: object, shape: Shape) -> bool:
     """Whether a value of JSON has a shape."""
-    if shape is None:
-        return value is None
-    if shape is NUMBER:
-        return is_number(value)
-    if shape is COUNT:
-        return type(value) is int and value >= 0
     if isinstance(shape, tuple):
         return any(fits(value, one) for one in shape)
     if isinstance(shape, list):
-        return isinstance(value, list) and all(fits(item, shape[0]) for item in value)
+        each, *count = shape
+        if not isinstance(value, list) or (count and len(value) not in count):
+            return False
+        return all(fits(item, each) for item in value)
     if isinstance(shape, dict):
         if not isinstance(value, dict):
             return False
         if str in shape:
             return all(fits(item, shape[str]) for item in value.values())
         return all(key in value and fits(value[key], each) for key, each in shape.items())
-    return type(value) is shape
+    return PLAIN[shape](value) if shape in PLAIN else type(value) is shape
 
 
 def misfit(plain: Mapping[str, Any], shape: Mapping[str, Shape]) -> str:
@@ -112,4 +126,4 @@ def misfit(plain: Mapping[str, Any], shape: Mapping[str, Shape]) -> str:
 
 def sound_line(line: Mapping[str, Any]) -> dict[str, Any]:
     """A line of a log without what is not as segtrain writes it."""
-    return {k: v for k, v in line.items() if k not in LINE or fits(v, LINE[k])}
+    return {k: v for k, v in line.items() if fits(v, LINE.get(k, ANY))}
