@@ -12,7 +12,7 @@ import pytest
 
 from segtrain.checkpoint import write_beside
 from segtrain.config import TrainConfig
-from segtrain.errors import RunError
+from segtrain.errors import CheckpointError, RunError
 from segtrain.runs import RunFolder
 
 
@@ -91,6 +91,23 @@ def test_resuming_nothing_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(RunError, match="is damaged"):
         RunFolder(tmp_path).config()
+
+
+def test_a_damaged_last_checkpoint_names_what_to_go_on_with(tmp_path: Path) -> None:
+    """The newest kept step is a command to type; without one best.pt is named; else neither."""
+    folder = RunFolder(tmp_path / "my run")
+    folder.path.mkdir()
+    folder.last.write_bytes(b"half")
+    for expected, name in (
+        ("no other checkpoint was kept", "best.pt"),
+        (f"--init '{folder.best}'", "step-000005.pt"),
+        (f"cp '{folder.kept_file(5)}' '{folder.last}'", "step-000010.pt"),
+        (f"cp '{folder.kept_file(10)}' '{folder.last}'", "step-x.pt"),
+    ):
+        with pytest.raises(CheckpointError, match=r"last\.pt: is truncated") as caught:
+            folder.checkpoint()
+        assert expected in str(caught.value)
+        (folder.path / name).touch()
 
 
 def test_the_resume_command_can_be_typed_as_it_stands(tmp_path: Path) -> None:

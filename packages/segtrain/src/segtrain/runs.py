@@ -14,7 +14,7 @@ from typing import Any
 
 from segtrain.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from segtrain.config import TrainConfig
-from segtrain.errors import RunError, UsageError
+from segtrain.errors import CheckpointError, RunError, UsageError
 from segtrain.files import check_folder, make_folder, write_beside
 from segtrain.options.stages import STAGES_FILE, VARIANTS
 from segtrain.remote.locks import FileLock
@@ -138,9 +138,28 @@ class RunFolder:
         """The newest checkpoint; None where the run ended before its first.
 
         Raises:
-            CheckpointError: If it cannot be read.
+            CheckpointError: If it cannot be read; with the way to an older one.
         """
-        return load_checkpoint(self.last) if self.last.exists() else None
+        try:
+            return load_checkpoint(self.last) if self.last.exists() else None
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}: {self.way_back(self.best)}") from error
+
+    def way_back(self, net: Path) -> str:
+        """What to do where last.pt is damaged.
+
+        Args:
+            net: A checkpoint whose net can be read, if it is there.
+        """
+        if kept := self.kept():
+            copied = f"`cp {quoted(kept[-1])} {quoted(self.last)}`"
+            return f"{copied} puts the newest kept step in its place, then resume"
+        if net.is_file():
+            return (
+                f"no step was kept (--keep-every); `--init {quoted(net)}` with another --out "
+                "starts a new run from that net"
+            )
+        return "no other checkpoint was kept (--keep-every); start a new run with another --out"
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write last.pt.

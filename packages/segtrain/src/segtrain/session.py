@@ -317,9 +317,7 @@ def restore(trainer: Trainer, saved: Checkpoint) -> None:
     except DAMAGE as error:
         path = trainer.folder.last
         raise CheckpointError(
-            f"{path}: its state of training is damaged ({error}); copy a kept step over it (cp "
-            f"{trainer.folder.path}/step-NUMBER.pt {path}), or start a new run from its net with "
-            f"--init {path} and another --out"
+            f"{path}: its state of training is damaged ({error}): {trainer.folder.way_back(path)}"
         ) from error
 
 
