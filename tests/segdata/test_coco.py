@@ -18,7 +18,7 @@ from segdata.classes import ClassSet
 from segdata.coco import CocoRegion, open_coco
 from segdata.errors import SampleError, SourceError
 from segdata.labels import LabelPolicy
-from segdata.outlines import outline_problem
+from segdata.outlines import outline_problem, run_lengths, unpacked_counts
 from segdata.records import _crowd_pixels
 from segdata.samples import Loaded, Source
 
@@ -206,6 +206,18 @@ def test_outlines_inside_are_drawn(polygons: list[list[float]]) -> None:
     """Any polygon of three points or more, up to a pixel beyond the image, can be drawn."""
     assert outline_problem(polygons, 40, 50) is None
     assert drawn(polygons, 40, 50).shape == (40, 50)
+
+
+@given(st.lists(st.integers(0, 3) | st.integers(0, 70_000), min_size=1, max_size=12))
+def test_packed_run_lengths_are_unpacked(counts: list[int]) -> None:
+    """Run lengths that pycocotools packed come back, and pixels are those that it unpacks."""
+    side = sum(counts)
+    rle = pycoco.frPyObjects({"size": [side, 1], "counts": counts}, side, 1)
+    assert run_lengths(rle["counts"]).tolist() == counts
+    assert unpacked_counts(rle["counts"].decode()) == counts
+    pixels = CocoRegion(1, False, rle).pixels()
+    np.testing.assert_array_equal(pixels, pycoco.decode(rle).astype(np.bool_))
+    assert run_lengths("").tolist() == []
 
 
 @pytest.mark.parametrize(

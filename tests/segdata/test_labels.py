@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from segdata.labels import LabelPolicy, Painted, void_border
+from segdata.labels import PAINTERS, LabelPolicy, Painted, void_border
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,16 @@ RULES: dict[str, Owner] = {
 def test_policies_paint_by_their_rule(name: str, scene: tuple[list[Region], int, int]) -> None:
     """At every pixel id and owner follow from the regions that cover it, by the policy's rule."""
     regions, height, width = scene
-    painted = LabelPolicy(name).paint(regions, height, width)
+    painted = Painted.blank(height, width, owned=True)
+    PAINTERS[name](regions, painted)
+    assert painted.owners is not None
     for y in range(height):
         for x in range(width):
             over = [(n, r) for n, r in enumerate(regions, 1) if r.drawn[y, x]]
             assert (painted.mask[y, x], painted.owners[y, x]) == RULES[name](over), (y, x)
     assert painted.mask.dtype == np.uint8
+    alone = LabelPolicy(name).paint(regions, height, width)
+    np.testing.assert_array_equal(alone.mask, painted.mask)
 
 
 @given(scenes(), st.randoms(use_true_random=False))
@@ -118,7 +122,7 @@ def test_a_bottle_on_a_table_keeps_its_pixels() -> None:
 def test_void_border_is_its_definition(owners: NDArray[np.int32], distance: int) -> None:
     """A pixel is void where another owner lies within the distance, by rows and by columns."""
     mask = (owners % 3).astype(np.uint8)
-    result = void_border(Painted(mask, owners), distance)
+    result = void_border(mask, owners, distance)
     for y in range(owners.shape[0]):
         for x in range(owners.shape[1]):
             near = owners[

@@ -28,7 +28,7 @@ from segdata.classes import ClassSet
 from segdata.errors import SampleError, SourceError
 from segdata.jsontext import JsonText
 from segdata.labels import LabelPolicy
-from segdata.outlines import outline_problem
+from segdata.outlines import outline_problem, run_lengths
 from segdata.samples import Loaded, Source, SourceFile, Split, read
 
 OFFICIAL = {
@@ -100,10 +100,10 @@ class CocoRegion:
 
     def pixels(self) -> NDArray[np.bool_]:
         """Its pixels, bool (H, W)."""
-        from pycocotools import mask as rasteriser
-
-        pixels: NDArray[np.bool_] = rasteriser.decode(self.rle).view(np.bool_)
-        return pixels
+        height, width = self.rle["size"]
+        runs = run_lengths(self.rle["counts"])
+        drawn = np.repeat(np.arange(len(runs)) % 2 > 0, runs)
+        return drawn.reshape(width, height).T
 
 
 class CocoSample(msgspec.Struct, frozen=True, gc=False):

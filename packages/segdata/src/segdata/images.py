@@ -65,7 +65,7 @@ def probe_jpeg(data: bytes) -> JpegHeader:
         if marker == SCAN:
             break
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    if header is None or data.find(END, at) < 0:
+    if header is None or data.rfind(END, at) < 0:
         raise BrokenImageError(f"it is cut short: no end marker in its {len(data):,} bytes")
     return header
 

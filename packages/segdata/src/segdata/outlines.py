@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 NUMBERS = frozenset((int, float, bool))  # `True` is 1
 SLACK = 1.0  # pixels that a point may lie outside the image: annotators' rounding, not a defect
 
@@ -65,3 +68,24 @@ def unpacked_counts(packed: str) -> list[int] | None:
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value = shift = 0
     return None if shift else counts
+
+
+def run_lengths(packed: bytes | str) -> NDArray[np.int64]:
+    """The run lengths in COCO's packed form, which must be well-formed; the first is background.
+
+    The same as `unpacked_counts`, all numbers at once. pycocotools' own decoder sets pixel after
+    pixel: it takes five times as long as unpacking and repeating.
+    """
+    data = packed.encode() if isinstance(packed, str) else packed
+    if not data:  # of an image without pixels
+        return np.zeros(0, np.int64)
+    codes = np.frombuffer(data, np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(codes < 32)
+    begins = np.concatenate(([0], ends[:-1] + 1))
+    digits = ends - begins + 1
+    places = np.arange(len(codes)) - begins.repeat(digits)
+    runs: NDArray[np.int64] = np.add.reduceat((codes & 31) << 5 * places, begins)
+    runs -= (codes[ends] >> 4) << 5 * digits  # the sign
+    for run in (runs[1::2], runs[2::2]):
+        run.cumsum(out=run)
+    return runs
