@@ -292,7 +292,9 @@ def test_shifted_image_is_found(shift: int, found: bool) -> None:
     moved = Image.fromarray(np.roll(np.asarray(small), shift, axis=1))
     buffer = io.BytesIO()
     moved.save(buffer, "JPEG", quality=92)
-    difference, bound = images.differences(buffer.getvalue(), source, 92)
+    difference, bound = images.differences(
+        buffer.getvalue(), source, 92, "bilinear", images.Scratch()
+    )
     assert (difference > bound) is found
 
 

@@ -74,6 +74,7 @@ def compare_shard(task: CompareTask) -> Comparison:
     log = Log(task.tar.name)
     sizes = np.zeros((task.rules.classes, contract.OBJECT_SIZE_BINS), dtype=np.int64)
     result = Comparison(log.findings, sizes)
+    scratch = images.Scratch()
     with fetched(task.tar) as tar, tar.open("rb") as file:
         for stored in task.stored:
             engine.tick()
@@ -86,7 +87,7 @@ def compare_shard(task: CompareTask) -> Comparison:
                 if mask is not None:
                     _compare_mask(stored, mask, record, task, log, result)
                 result.files.update(record.files())
-                _compare_image(stored, stored.image.read(file), record, task, log)
+                _compare_image(stored, stored.image.read(file), record, task, scratch, log)
             except UNREADABLE as error:
                 detail = f"expected image and labels that can be read, found: {_line(error)}"
                 log.add("source-broken", detail, at=stored.facts.key)
@@ -186,7 +187,12 @@ def _compare_counts(
 
 
 def _compare_image(
-    stored: Stored, data: bytes, record: Record, task: CompareTask, log: Log
+    stored: Stored,
+    data: bytes,
+    record: Record,
+    task: CompareTask,
+    scratch: images.Scratch,
+    log: Log,
 ) -> None:
     facts = stored.facts
     if record.image is None:
@@ -201,7 +207,7 @@ def _compare_image(
             log.add("image-bytes", detail, at=stored.image.name)
         return
     try:
-        difference, bound = images.differences(data, source, task.quality, task.resampling)
+        difference, bound = images.differences(data, source, task.quality, task.resampling, scratch)
     except UNDECODABLE as error:
         log.add("source-broken", f"an image does not decode: {_line(error)}", at=facts.key)
         return
