@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segtrain.options.data import Fit
-from segtrain.transforms import Augmentation, Box, apply, cut_image, cut_mask, nearest
+from segtrain.transforms import Augmentation, Box, apply, nearest, window
 
 sides = st.integers(1, 40)
 
@@ -37,39 +37,74 @@ def test_nearest_takes_the_pixel_that_holds_the_centre(n_src: int, n_dst: int) -
     assert nearest(0, n_dst, n_src, n_dst).tolist() == expected
 
 
+def edge(at: int, side: int, stored: int) -> int:
+    """The edge of stored pixels that lies nearest to a place of the scaled axis, by looking."""
+    place = Fraction(at * stored, side)
+    return min(range(stored, -1, -1), key=lambda j: abs(place - j))
+
+
+def seen(begin: int, side: int, cut: int, stored: int) -> tuple[int, int, int]:
+    """Of one axis of a box: the stored pixels that it shows, and how many pixels show them."""
+    scaled = [i for i in range(side) if begin <= i < begin + cut]
+    first, last = edge(scaled[0], side, stored), edge(scaled[-1] + 1, side, stored)
+    if first == last:
+        middle = Fraction((2 * scaled[0] + len(scaled)) * stored, 2 * side)
+        first = next(j for j in range(stored) if j <= middle < j + 1)
+        last = first + 1
+    return first, last, len(scaled)
+
+
+def around(part: np.ndarray, box: Box, fill: int) -> np.ndarray:
+    """A visible part in its rectangle, flipped last."""
+    out = np.full((box.cut_height, box.cut_width, *part.shape[2:]), fill, np.uint8)
+    y, x = max(0, -box.top), max(0, -box.left)
+    out[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return out[:, ::-1] if box.flip else out
+
+
 @given(boxes(), sides, sides, st.integers(0, 99))
 @settings(max_examples=60)
 def test_masks_follow_the_definition_pixel_by_pixel(box: Box, h: int, w: int, seed: int) -> None:
-    """Each target pixel is the mask's nearest in the scaled sample, 255 outside, flipped last."""
+    """Each target pixel is the nearest of the window seen, 255 outside, flipped last."""
     mask = np.random.default_rng(seed).integers(0, 255, (h, w)).astype(np.uint8)
-    expected = np.full((box.cut_height, box.cut_width), 255, np.uint8)
-    for y in range(box.cut_height):
-        for x in range(box.cut_width):
-            row, column = box.top + y, box.left + x
-            if 0 <= row < box.height and 0 <= column < box.width:
-                at = source_pixel(row, h, box.height), source_pixel(column, w, box.width)
-                expected[y, x] = mask[at]
-    if box.flip:
-        expected = expected[:, ::-1]
-    image = Image.new("RGB", (w, h))
-    np.testing.assert_array_equal(apply(image, mask, box)[1], expected)
+    y0, y1, height = seen(box.top, box.height, box.cut_height, h)
+    x0, x1, width = seen(box.left, box.width, box.cut_width, w)
+    rows = [y0 + source_pixel(i, y1 - y0, height) for i in range(height)]
+    columns = [x0 + source_pixel(i, x1 - x0, width) for i in range(width)]
+    expected = around(mask[np.ix_(rows, columns)], box, 255)
+    np.testing.assert_array_equal(apply(Image.new("RGB", (w, h)), mask, box)[1], expected)
 
 
 @given(boxes(), sides, sides, st.integers(0, 99))
 @settings(max_examples=60)
-def test_images_are_a_crop_of_the_whole_resized_image(box: Box, h: int, w: int, seed: int) -> None:
-    """One resample of the box gives what resizing everything and cutting would, 0 outside."""
+def test_images_are_the_window_seen_as_pillow_resizes_it(
+    box: Box, h: int, w: int, seed: int
+) -> None:
+    """The window alone, by Pillow's antialiased bilinear kernel, 0 outside, flipped last."""
     pixels = np.random.default_rng(seed).integers(0, 256, (h, w, 3)).astype(np.uint8)
-    image = Image.fromarray(pixels)
-    whole = np.asarray(image.resize((box.width, box.height), Image.Resampling.BILINEAR))
-    padded = np.zeros((box.height + 60, box.width + 60, 3), np.uint8)
-    padded[30:-30, 30:-30] = whole
-    top, left = box.top + 30, box.left + 30
-    expected = padded[top : top + box.cut_height, left : left + box.cut_width]
-    if box.flip:
-        expected = expected[:, ::-1]
-    difference = np.abs(cut_image(image, box).astype(int) - expected)
-    assert difference.max() <= 2  # Pillow rounds after each axis
+    y0, y1, height = seen(box.top, box.height, box.cut_height, h)
+    x0, x1, width = seen(box.left, box.width, box.cut_width, w)
+    part = Image.fromarray(pixels[y0:y1, x0:x1])
+    part = part.resize((width, height), Image.Resampling.BILINEAR)
+    expected = around(np.asarray(part), box, 0)
+    cut = apply(Image.fromarray(pixels), np.zeros((h, w), np.uint8), box)[0]
+    assert np.abs(cut.astype(int) - expected).max() <= 2  # both round after each axis
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.data())
+def test_windows_lie_within_half_a_pixel_of_what_was_drawn(
+    side: int, stored: int, data: st.DataObject
+) -> None:
+    """Each end is half a stored pixel off at most, where a pixel is seen; whole axes are exact."""
+    first = data.draw(st.integers(0, side - 1))
+    last = data.draw(st.integers(first + 1, side))
+    begin, end = window(first, last, side, stored)
+    assert 0 <= begin < end <= stored
+    assert window(0, side, side, stored) == (0, stored)
+    assert window(first, last, side, side) == (first, last)
+    limit = Fraction(1, 2) if (last - first) * stored >= side else 1
+    assert abs(begin - Fraction(first * stored, side)) <= limit
+    assert abs(end - Fraction(last * stored, side)) <= limit
 
 
 @given(st.integers(60, 200), st.integers(24, 60), st.integers(-20, 150))
@@ -127,7 +162,6 @@ def test_without_augmentation_the_stored_pixels_pass_unchanged() -> None:
     box = Augmentation(30, 1.0, 1.0, flip=False).draw((30, 30), 0, 0, 0)
     image, target = apply(Image.fromarray(pixels), mask, box)
     np.testing.assert_array_equal(image, pixels)
-    np.testing.assert_array_equal(target, cut_mask(mask, box))
     np.testing.assert_array_equal(target, mask)
 
 

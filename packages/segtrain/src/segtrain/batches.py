@@ -8,17 +8,15 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from segtrain.errors import SampleError, ShardsError
-from segtrain.sampler import Draw, SampleOrder
+from segtrain.sampler import SampleOrder
 from segtrain.samples import load
 from segtrain.sampleset import SampleSet
-from segtrain.transforms import Augmentation
+from segtrain.transforms import Augmentation, Box, cut_image, cut_mask
 
 PREFETCH = 4  # batches that each worker prepares ahead
 GRACE = 30  # seconds that a worker serves after SIGTERM
@@ -87,16 +85,24 @@ class BatchDataset(Dataset[Batch | Failure]):
             SampleError: If one of its samples cannot be read.
         """
         draws = self.order.batch(k, self.size)[self.part]
-        pixels, targets, keys = zip(*map(self.cut, draws), strict=True)
-        nchw = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        keys: list[str] = []
+        for place, draw in enumerate(draws):
+            key, image, mask = load(self.samples, draw.sample)
+            box = self.augmentation.draw(image.size, self.order.seed, draw.epoch, draw.sample)
+            if place == 0:  # all boxes of a batch are of one size
+                images, targets = room(len(draws), box)
+            cut_image(image, box, images[place].numpy())
+            cut_mask(mask, box, targets[place].numpy())
+            self.augmentation.leave_out(targets[place].numpy(), self.order.seed, *draw)
+            keys.append(key)
         places = tuple((draw.epoch, draw.sample) for draw in draws)
-        return Batch(nchw, torch.from_numpy(np.stack(targets)), list(keys), places)
+        return Batch(images.permute(0, 3, 1, 2), targets, keys, places)
 
-    def cut(self, draw: Draw) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
-        """Load one sample and cut its box: `(H, W, 3)`, `(H, W)` and the key."""
-        key, image, mask = load(self.samples, draw.sample)
-        cut = self.augmentation.cut(image, mask, self.order.seed, draw.epoch, draw.sample)
-        return *cut, key
+
+def room(count: int, box: Box) -> tuple[Tensor, Tensor]:
+    """Memory for the cuts of so many samples: uint8 `(N, H, W, 3)` and `(N, H, W)`."""
+    shape = count, box.cut_height, box.cut_width
+    return torch.empty((*shape, 3), dtype=torch.uint8), torch.empty(shape, dtype=torch.uint8)
 
 
 def start_worker(_: int) -> None:

@@ -1,19 +1,24 @@
 """Training transforms: one box and one flip per sample, drawn from (seed, epoch, sample).
 
-The image is resampled once, with antialiasing; the mask once, by the nearest rule, over the same
-box; then both are flipped. Flipping first would give other mask pixels at even ratios.
+The part of the sample that the box shows is a window of whole stored pixels. The image's window is
+resampled once, with antialiasing; the mask's once, by the nearest rule; both to the same size, so
+that they stay aligned exactly. Then both are flipped: flipping first would give other mask pixels
+at even ratios.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from segtrain.manifests import IGNORE_INDEX
 from segtrain.options.data import Fit
 
 Mask = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 SAMPLING = 1  # apart from the numbers that draw the box
 
 
@@ -36,6 +41,28 @@ class Box:
     cut_width: int
     cut_height: int
     flip: bool
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Height and width of the rectangle's part that lies in the scaled sample, in pixels."""
+        x0, x1 = visible(self.left, self.width, self.cut_width)
+        y0, y1 = visible(self.top, self.height, self.cut_height)
+        return y1 - y0, x1 - x0
+
+    def window(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """What the rectangle shows of the stored sample: `y0, y1, x0, x1`.
+
+        Args:
+            size: Width and height of the stored sample in pixels.
+
+        Returns:
+            Rows `y0..y1-1` and columns `x0..x1-1` of the stored sample.
+        """
+        rows = visible(self.top, self.height, self.cut_height)
+        columns = visible(self.left, self.width, self.cut_width)
+        y0, y1 = window(*rows, self.height, size[1])
+        x0, x1 = window(*columns, self.width, size[0])
+        return y0, y1, x0, x1
 
 
 @dataclass(frozen=True)
@@ -100,7 +127,7 @@ class Augmentation:
 
     def cut(
         self, image: Image.Image, mask: Mask, seed: int, epoch: int, sample: int
-    ) -> tuple[NDArray[np.uint8], Mask]:
+    ) -> tuple[Pixels, Mask]:
         """Image and mask of one sample as training sees them: a pure function of the arguments.
 
         Args:
@@ -114,11 +141,14 @@ class Augmentation:
             uint8 `(h, w, 3)` and uint8 `(h, w)`.
         """
         pixels, target = apply(image, mask, self.draw(image.size, seed, epoch, sample))
+        self.leave_out(target, seed, epoch, sample)
+        return pixels, target
+
+    def leave_out(self, target: Mask, seed: int, epoch: int, sample: int) -> None:
+        """Make those pixels of a cut mask void, in place, whose loss does not count."""
         if self.kept < 1:
             rng = np.random.default_rng([seed, epoch, sample, SAMPLING])
-            left_out = rng.random(target.shape, np.float32) >= self.kept
-            target = np.where(left_out, np.uint8(IGNORE_INDEX), target)
-        return pixels, target
+            target[rng.random(target.shape, np.float32) >= self.kept] = IGNORE_INDEX
 
 
 def offset(rng: np.random.Generator, side: int, cut: int) -> int:
@@ -140,64 +170,78 @@ def visible(begin: int, side: int, cut: int) -> tuple[int, int]:
     return max(0, begin), min(side, begin + cut)
 
 
-def cut_mask(mask: Mask, box: Box) -> Mask:
+def window(first: int, last: int, side: int, stored: int) -> tuple[int, int]:
+    """The stored pixels of one axis that its visible part shows, and one past the last of them.
+
+    Whole pixels, so that no kernel has to begin within one: each end is at most half a stored
+    pixel off, and the visible part is that much larger or smaller than drawn. The whole axis, and
+    any part at scale 1, are exact.
+
+    Args:
+        first: Where the visible part begins on the scaled axis.
+        last: One past its last pixel there.
+        side: Pixels of the scaled axis.
+        stored: Pixels of the stored axis.
+    """
+    begin, end = ((2 * at * stored + side) // (2 * side) for at in (first, last))
+    if begin == end:  # less than a pixel is seen
+        begin = (first + last) * stored // (2 * side)
+    return begin, max(end, begin + 1)
+
+
+def cut_mask(mask: Mask, box: Box, out: Mask) -> None:
     """Scale and cut a mask by the nearest rule, then flip it; 255 outside of it.
 
     Args:
         mask: uint8 `(H, W)`.
         box: What to cut.
-
-    Returns:
-        uint8 `(cut_height, cut_width)`.
+        out: Where to put it: uint8 `(cut_height, cut_width)`.
     """
-    x0, x1 = visible(box.left, box.width, box.cut_width)
-    y0, y1 = visible(box.top, box.height, box.cut_height)
-    rows = nearest(y0, y1, mask.shape[0], box.height)
-    columns = nearest(x0, x1, mask.shape[1], box.width)
+    y0, y1, x0, x1 = box.window((mask.shape[1], mask.shape[0]))
+    height, width = box.shown
+    rows = nearest(0, height, y1 - y0, height) + y0
+    columns = nearest(0, width, x1 - x0, width) + x0
     part = mask[rows].take(columns[::-1] if box.flip else columns, axis=1)
-    return placed(part, box, IGNORE_INDEX)
+    place(part, box, IGNORE_INDEX, out)
 
 
-def cut_image(image: Image.Image, box: Box) -> NDArray[np.uint8]:
+def cut_image(image: Image.Image, box: Box, out: Pixels) -> None:
     """Scale (antialiased) and cut an image, then flip it; 0 outside of it.
 
     Args:
         image: RGB.
         box: What to cut.
-
-    Returns:
-        uint8 `(cut_height, cut_width, 3)`.
+        out: Where to put it: uint8 `(cut_height, cut_width, 3)`.
     """
-    x0, x1 = visible(box.left, box.width, box.cut_width)
-    y0, y1 = visible(box.top, box.height, box.cut_height)
-    source = (
-        x0 * image.width / box.width,
-        y0 * image.height / box.height,
-        x1 * image.width / box.width,
-        y1 * image.height / box.height,
-    )
-    part = image.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=source)
-    if box.flip:  # by Pillow: numpy would copy a mirrored view byte by byte when batches are made
-        part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return placed(np.asarray(part), box, 0)
+    y0, y1, x0, x1 = box.window(image.size)
+    pixels = torch.from_numpy(np.asarray(image)[y0:y1, x0:x1].copy())  # torch wants to write, too
+    part = pixels.permute(2, 0, 1)[None]
+    if part.shape[2:] != box.shown:
+        part = interpolate(part, box.shown, mode="bilinear", antialias=True)
+    if box.flip:
+        part = part.flip(3)
+    place(part[0].permute(1, 2, 0).numpy(), box, 0, out)
 
 
-def placed(part: NDArray[np.uint8], box: Box, fill: int) -> NDArray[np.uint8]:
-    """The visible part of a box, flipped already, where it lies in the box; `fill` around it."""
-    if part.shape[:2] == (box.cut_height, box.cut_width):
-        return part
-    out = np.full((box.cut_height, box.cut_width, *part.shape[2:]), fill, np.uint8)
+def place(part: Pixels, box: Box, fill: int, out: Pixels) -> None:
+    """Put what is seen, flipped already, where it lies in the box; `fill` around it."""
+    height, width = part.shape[:2]
+    if (height, width) != out.shape[:2]:
+        out.fill(fill)
     x, y = max(0, -box.left), max(0, -box.top)
     if box.flip:
-        x = box.cut_width - x - part.shape[1]
-    out[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return out
+        x = box.cut_width - x - width
+    out[y : y + height, x : x + width] = part
 
 
-def apply(image: Image.Image, mask: Mask, box: Box) -> tuple[NDArray[np.uint8], Mask]:
+def apply(image: Image.Image, mask: Mask, box: Box) -> tuple[Pixels, Mask]:
     """Cut image and mask by one box, then flip both where it says so.
 
     Returns:
         uint8 `(cut_height, cut_width, 3)` and uint8 `(cut_height, cut_width)`.
     """
-    return cut_image(image, box), cut_mask(mask, box)
+    shape = box.cut_height, box.cut_width
+    pixels, target = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
+    cut_image(image, box, pixels)
+    cut_mask(mask, box, target)
+    return pixels, target
