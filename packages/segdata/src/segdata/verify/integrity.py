@@ -14,7 +14,7 @@ from segdata import engine
 from segdata.stores import fetched
 from segdata.verify import contract
 from segdata.verify.findings import Finding, Log
-from segdata.verify.samples import Parts, Rules, check_sample, count_ids
+from segdata.verify.samples import Parts, Rules, by_id, check_sample
 from segdata.verify.tars import Member, list_members
 
 CHUNK = 1 << 20
@@ -54,12 +54,12 @@ class Tally:
         self.objects = np.zeros(self.classes, dtype=np.int64)
         self.images = np.zeros(self.classes, dtype=np.int64)
 
-    def add(self, facts: contract.Sample, mask: NDArray[np.uint8]) -> None:
-        """Count one sample: its mask's pixels, its recorded objects and crowd pixels."""
+    def add(self, facts: contract.Sample, values: NDArray[np.int64]) -> None:
+        """Count one sample: its mask's pixels by value, its recorded objects and crowd pixels."""
         if len(facts.objects) != self.classes:
             self.whole = False
             return
-        counts = np.array(count_ids(mask, self.classes))
+        counts = by_id(values, self.classes)
         self.pixels += counts
         self.images += counts[1:-1] > 0
         self.objects += facts.objects
@@ -115,11 +115,12 @@ def _check(path: Path, task: ShardTask, log: Log) -> ShardCheck:
                 tally.whole = False
                 continue
             raw = Parts(image.read(file), facts_at.read(file), mask_at.read(file))
-            facts, mask = check_sample(key, raw, task.rules, log)
+            found = check_sample(key, raw, task.rules, log)
+            facts, mask = found.facts, found.mask
             if facts is None or mask is None:
                 tally.whole = False
                 continue
-            tally.add(facts, mask)
+            tally.add(facts, found.counts)
             _hash_content(content, key, facts, mask, raw.image)
             stored.append(Stored(facts, image, mask_at))
     measured = _measure(path, task.shard, len(grouped), content.hexdigest())
@@ -205,7 +206,7 @@ def _hash_content(
     image: bytes,
 ) -> None:
     content.update(f"{key}\0{facts.height}x{facts.width}\0".encode())
-    content.update(mask.tobytes())
+    content.update(np.ascontiguousarray(mask).data)
     if facts.original:
         content.update(image)
 

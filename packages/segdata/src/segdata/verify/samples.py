@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segdata.verify import contract
+from segdata.verify import contract, jpegs
 from segdata.verify.cutouts import cut_out
 from segdata.verify.findings import Log
 from segdata.verify.labels import IGNORE, fitted
@@ -49,6 +49,10 @@ class Rules:
         valid: NDArray[np.bool_] = (ids <= self.classes) | (ids == IGNORE)
         return valid
 
+    def invalid(self, counts: NDArray[np.int64]) -> bool:
+        """Whether counts of the values 0 to 255 are of other ids, too."""
+        return bool(counts[self.classes + 1 : IGNORE].any())
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -59,9 +63,22 @@ class Parts:
     mask: bytes
 
 
-def check_sample(
-    key: str, parts: Parts, rules: Rules, log: Log
-) -> tuple[contract.Sample | None, NDArray[np.uint8] | None]:
+@dataclass(frozen=True)
+class Checked:
+    """What a sample holds.
+
+    Attributes:
+        facts: None where they are unreadable.
+        mask: uint8 (H, W), None where it is unreadable.
+        counts: pixels of each value of the mask, int64 (256,); none without it.
+    """
+
+    facts: contract.Sample | None
+    mask: NDArray[np.uint8] | None
+    counts: NDArray[np.int64]
+
+
+def check_sample(key: str, parts: Parts, rules: Rules, log: Log) -> Checked:
     """Check one sample.
 
     Args:
@@ -69,22 +86,20 @@ def check_sample(
         parts: its members.
         rules: what the manifest asks.
         log: receives the findings.
-
-    Returns:
-        Its facts, None where they are unreadable, and its mask uint8 (H, W), None where it is.
     """
     _check_key(key, rules, log)
     image_size = _check_image(key + ".jpg", parts.image, log)
     mask = decode_mask(key + ".seg.png", parts.mask, log)
-    if mask is not None:
-        _check_ids(key + ".seg.png", mask, parts.image, rules, log)
+    counts = np.zeros(256, dtype=np.int64) if mask is None else count_values(mask)
+    if mask is not None and rules.invalid(counts):
+        _report_ids(key + ".seg.png", mask, parts.image, rules, log)
     try:
         facts = contract.parse_sample(parts.facts)
     except ValueError as error:
         log.add(
             "sample-json", f"expected the fields of the format, found: {error}", at=f"{key}.json"
         )
-        return None, mask
+        return Checked(None, mask, counts)
     _check_facts(key, facts, rules, log)
     expected = f"{facts.width}x{facts.height} as in its .json"
     if image_size not in (None, (facts.width, facts.height)):
@@ -93,8 +108,8 @@ def check_sample(
         if mask.shape != (facts.height, facts.width):
             found = _size((mask.shape[1], mask.shape[0]))
             log.add("mask-size", f"expected {expected}, found {found}", at=key + ".seg.png")
-        _check_counts(key, facts, mask, rules, log)
-    return facts, mask
+        _check_counts(key, facts, counts, rules, log)
+    return Checked(facts, mask, counts)
 
 
 def _size(size: tuple[int, int] | None) -> str:
@@ -112,13 +127,17 @@ def _check_key(key: str, rules: Rules, log: Log) -> None:
 
 
 def _check_image(name: str, data: bytes, log: Log) -> tuple[int, int] | None:
-    """(width, height) of a JPEG that decodes to its end, else None."""
+    """(width, height) of a JPEG that decodes to its end, else None.
+
+    One that is sound by its markers is not decoded: that alone would take longer than all the rest.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.format not in ("JPEG", "MPO"):  # the latter holds further pictures at its end
                 log.add("image-broken", f"expected a JPEG, found {image.format}", at=name)
                 return None
-            image.load()
+            if not jpegs.is_sound(data):
+                image.load()
             return image.size
     except UNDECODABLE as error:
         log.add("image-broken", f"expected a JPEG that decodes, found: {_text(error)}", at=name)
@@ -148,22 +167,21 @@ def _text(error: BaseException) -> str:
     return str(error).split(" <_io.")[0].split("<_io.")[0] or type(error).__name__
 
 
-def _check_ids(name: str, mask: NDArray[np.uint8], image: bytes, rules: Rules, log: Log) -> None:
+def _report_ids(name: str, mask: NDArray[np.uint8], image: bytes, rules: Rules, log: Log) -> None:
     wrong = ~rules.valid_id(mask)
-    if wrong.any():
-        y, x = (int(v) for v in np.argwhere(wrong)[0])
-        ids = ", ".join(str(i) for i in np.unique(mask[wrong]))
-        detail = (
-            f"expected ids 0 to {rules.classes} or {IGNORE}, found {mask[y, x]} first"
-            f" (in all {ids} on {np.count_nonzero(wrong)} pixels)"
-        )
-        log.add(
-            "mask-ids",
-            detail,
-            at=name,
-            place=(x, y),
-            view=lambda: cut_out((x, y), mask, image=image),
-        )
+    y, x = (int(v) for v in np.argwhere(wrong)[0])
+    ids = ", ".join(str(i) for i in np.unique(mask[wrong]))
+    detail = (
+        f"expected ids 0 to {rules.classes} or {IGNORE}, found {mask[y, x]} first"
+        f" (in all {ids} on {np.count_nonzero(wrong)} pixels)"
+    )
+    log.add(
+        "mask-ids",
+        detail,
+        at=name,
+        place=(x, y),
+        view=lambda: cut_out((x, y), mask, image=image),
+    )
 
 
 def _check_facts(key: str, facts: contract.Sample, rules: Rules, log: Log) -> None:
@@ -186,20 +204,27 @@ def _check_facts(key: str, facts: contract.Sample, rules: Rules, log: Log) -> No
         log.add("fit-size", detail, at=at)
 
 
-def count_ids(mask: NDArray[np.uint8], classes: int) -> list[int]:
-    """Pixels of id 0…C, then of 255: C + 2 counts. Ids in between are counted nowhere."""
-    counts = np.bincount(mask.ravel(), minlength=IGNORE + 1).tolist()
-    return [*counts[: classes + 1], counts[IGNORE]]
+def count_values(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pixels of each value of a mask, int64 (256,); Pillow counts bytes as they are."""
+    if not mask.size:
+        return np.zeros(256, dtype=np.int64)
+    return np.array(Image.fromarray(mask).histogram(), dtype=np.int64)
+
+
+def by_id(counts: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Of counts of values those of id 0…C, then of 255: C + 2. Ids in between are left out."""
+    return np.append(counts[: classes + 1], counts[IGNORE])
 
 
 def _check_counts(
-    key: str, facts: contract.Sample, mask: NDArray[np.uint8], rules: Rules, log: Log
+    key: str, facts: contract.Sample, counts: NDArray[np.int64], rules: Rules, log: Log
 ) -> None:
     at = f"{key}.json"
-    log.compare("pixel-counts", "pixels", count_ids(mask, rules.classes), facts.pixels, at=at)
+    found = by_id(counts, rules.classes).tolist()
+    log.compare("pixel-counts", "pixels", found, facts.pixels, at=at)
     if len(facts.objects) != rules.classes:
         detail = f"objects: expected {rules.classes} numbers, found {len(facts.objects)}"
         log.add("sample-json", detail, at=at)
-    if facts.crowd_pixels > mask.size:
-        detail = f"crowd_pixels: {facts.crowd_pixels} of a mask of {mask.size} pixels"
+    if facts.crowd_pixels > counts.sum():
+        detail = f"crowd_pixels: {facts.crowd_pixels} of a mask of {counts.sum()} pixels"
         log.add("pixel-counts", detail, at=at)
