@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from segdata import zipdirectory
+from segdata import tardirectory, zipdirectory
 from segdata.errors import SourceError
 from segdata.stores import RemotePath, is_url
 
@@ -367,33 +367,16 @@ def _unzipped(path: Path) -> Path:
 
 def _tar_members(path: Path, shown: str = "") -> dict[str, Member]:
     members = {}
-    for info in tar_entries(path):
-        if info.isreg():
-            name = _utf8(str(PurePosixPath(info.name)))
-            members[name] = Member(str(path), name, info.size, info.offset_data, shown=shown)
+    for entry in tardirectory.entries(path):
+        name = _utf8(_normal(entry.name))
+        members[name] = Member(str(path), name, entry.size, entry.offset, shown=shown)
     return members
 
 
-def tar_entries(path: Path) -> Iterator[tarfile.TarInfo]:
-    """The headers of a tar, which is found to be whole at their end.
-
-    Raises:
-        tarfile.ReadError: it ends too early, or holds what one seek cannot read.
-        OSError, ValueError, OverflowError: it cannot be read.
-    """
-    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
-        for info in archive:
-            if info.size < 0:  # tarfile would go back, and round in circles
-                raise tarfile.ReadError(f"member {info.name} has a negative size")
-            if info.issparse():
-                raise tarfile.ReadError(f"member {info.name} is stored with holes (tar --sparse)")
-            yield info
-        end = archive.offset
-        # tarfile takes the end of the file for the end of the archive, even between two members:
-        # only the zero block that closes an archive tells a whole one from a cut one.
-        file.seek(end)
-        if file.read(512) != bytes(512):
-            raise tarfile.ReadError("it ends without the closing blocks of a tar")
+def _normal(name: str) -> str:
+    """A path without empty parts and without dots for one."""
+    framed = f"/{name}/"
+    return str(PurePosixPath(name)) if "//" in framed or "/./" in framed else name
 
 
 def locate(

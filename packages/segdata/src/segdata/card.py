@@ -8,11 +8,15 @@ not fit its hash any more, and is never written over.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segdata import provenance, shards
 from segdata.terminal import human_bytes
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 NAME = "README.md"
 SEAL = "<!-- segdata card {} -->\n"
@@ -61,6 +65,13 @@ def is_ours(path: Path) -> bool:
 
 def card_text(manifests: Manifests) -> str:
     """The card of these manifests, by data set: a YAML header, Markdown, and the seal."""
+    text = _template().render(**_facts(manifests))
+    return text + SEAL.format(_hash(text))
+
+
+@cache
+def _template() -> "Template":
+    """The card's template, compiled once a process."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -70,8 +81,7 @@ def card_text(manifests: Manifests) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"text": _escaped, "code": _code}
-    text = environment.get_template("card.md.jinja").render(**_facts(manifests))
-    return text + SEAL.format(_hash(text))
+    return environment.get_template("card.md.jinja")
 
 
 def _hash(text: str) -> str:

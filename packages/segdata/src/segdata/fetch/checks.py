@@ -9,7 +9,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from segdata.archive import UNREADABLE, tar_entries
+from segdata import tardirectory
+from segdata.archive import UNREADABLE
 from segdata.errors import SourceError
 from segdata.fetch.catalogue import RemoteFile
 from segdata.fetch.partial import CHUNK, SIDECAR, chunks_of
@@ -115,7 +116,7 @@ def damage(path: Path, name: str, stop: threading.Event) -> str | None:
                 while not stop.is_set() and unzipped.read(CHUNK):
                     pass
             return None
-        for _ in tar_entries(path):
+        for _ in tardirectory.entries(path):
             if stop.is_set():
                 break
     except (*UNREADABLE, zipfile.BadZipFile, RuntimeError) as error:  # the latter if encrypted
