@@ -1,9 +1,11 @@
-"""How a build scales: 1 and 2 workers measured, more of them simulated from measured costs.
+"""How a build scales: 1 and 2 workers and Dask measured, more simulated from measured costs.
 
-    .venv/bin/python tools/bench/scaling.py --coco FOLDER [--repeats 3] [--shard-samples 20]
+    .venv/bin/python tools/bench/scaling.py --coco FOLDER [--repeats 3] [--times 6]
 
-FOLDER holds COCO's official archives, or a sample of them. Builds by 1 and by 2 workers take turns
-in fresh processes; what one process does before (opening) is left out of them. The simulation takes
+FOLDER holds COCO's official archives, or a sample of them. Its train images are multiplied, so that
+starting processes weighs as little as in a real build. Builds by 1 and by 2 workers, and by a
+cluster of Dask on this machine, take turns in fresh processes; what one process does before
+(opening the source; starting the cluster) is left out of them. The simulation takes
 the measured seconds of an image, the given seconds of opening, and the images of all of COCO 2017:
 shards are given out as workers come free, which is what the engine does. Disks and memory are taken
 as fast enough; on one machine they are not for ever.
@@ -11,19 +13,25 @@ as fast enough; on one machine they are not for ever.
 
 import argparse
 import heapq
+import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import measuring
 from measuring import Run
+from multiplied import multiply_coco
 
 IMAGES, SHARD = 97_500, 1000  # of COCO 2017 with VOC's classes, and what a shard holds
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
+SUBJECTS = {"1 worker": ("local", 1), "2 workers": ("local", 2), "Dask, 2 workers": ("dask", 2)}
 
 
-def child(data: Path, workers: int, shard: int) -> None:
+def child(data: Path, name: str, shard: int) -> None:
     """One build in this fresh process; its opening is told apart."""
     from segdata.build import build
     from segdata.classes import ClassSet
@@ -32,19 +40,30 @@ def child(data: Path, workers: int, shard: int) -> None:
     from segdata.plan import BuildOptions
 
     classes = ClassSet.parse("voc")
+    engine, workers = SUBJECTS[name]
     begin = time.perf_counter()
-    source = open_coco(data, 2017, classes, ("train", "val"), LabelPolicy())
+    source = open_coco(data, 2017, classes, ("train",), LabelPolicy())
     opening = time.perf_counter() - begin
+    with started(engine, workers) as more, tempfile.TemporaryDirectory() as out:
+        begin, busy = time.perf_counter(), measuring.busy_seconds()
+        options = BuildOptions(Path(out), classes, shard_samples=shard, **more)
+        manifest = build(source, options, lambda *_: None)
+        wall = time.perf_counter() - begin
+    found = {"wall": wall, "cpu": measuring.busy_seconds() - busy, "opening": opening}
+    count = sum(split["samples"] for split in manifest["splits"].values())
+    print(json.dumps(found | {"peak": measuring.peak_memory(), "count": count}))
 
-    def work() -> int:
-        with tempfile.TemporaryDirectory() as out:
-            options = BuildOptions(
-                Path(out), classes, val_size=512, workers=workers, shard_samples=shard
-            )
-            manifest = build(source, options, lambda *_: None)
-        return sum(split["samples"] for split in manifest["splits"].values())
 
-    measuring.timed(work, opening=opening)
+@contextmanager
+def started(engine: str, workers: int) -> Iterator[dict[str, Any]]:
+    """The options of a build by so many workers; those of Dask have been started, and end here."""
+    if engine == "local":
+        yield {"workers": workers}
+        return
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield {"scheduler": cluster.scheduler_address}
 
 
 def simulate(workers: int, image: float, alone: float, images: int, shard: int) -> float:
@@ -62,26 +81,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--coco", type=Path, default=Path("data"))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--shard-samples", type=int, default=20)
+    parser.add_argument("--times", type=int, default=6, help="copies of each train image")
+    parser.add_argument("--shard-samples", type=int, default=50)
     parser.add_argument("--alone", type=float, default=4.0, help="seconds that one process opens")
-    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=SUBJECTS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         child(given.coco, given.child, given.shard_samples)
         return
-    print(measuring.header("pillow", "numpy", "pycocotools"))
+    print(measuring.header("pillow", "numpy", "pycocotools", "distributed"))
+    with tempfile.TemporaryDirectory() as data:
+        multiply_coco(given.coco, Path(data), given.times)
 
-    def run(workers: int) -> Run:
-        return measuring.measure(
-            [sys.executable, __file__, "--child", str(workers), "--coco", given.coco,
-             "--shard-samples", str(given.shard_samples)]
-        )  # fmt: skip
+        def run(name: str) -> Run:
+            return measuring.measure(
+                [sys.executable, __file__, "--child", name, "--coco", data,
+                 "--shard-samples", str(given.shard_samples)]
+            )  # fmt: skip
 
-    runs = measuring.take_turns(
-        {f"{n} workers": lambda n=n: run(n) for n in (1, 2)}, given.repeats
-    )  # fmt: skip
-    print(measuring.rates(runs, "1 workers"))
-    one = measuring.medians(runs["1 workers"])
+        runs = measuring.take_turns(
+            {name: lambda name=name: run(name) for name in SUBJECTS}, given.repeats
+        )
+    print(measuring.rates(runs, "1 worker"))
+    one = measuring.medians(runs["1 worker"])
     image = one.wall / one.count
     print(f"\nsimulated: {image * 1000:.1f} ms an image, {given.alone:.1f} s alone")
     print("workers   shards of 1,000: s   speed-up   shards of 250: s   speed-up")
