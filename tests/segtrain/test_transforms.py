@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segtrain.options.data import Fit
-from segtrain.transforms import Augmentation, Box, apply, nearest, window
+from segtrain.transforms import Augmentation, Box, apply, nearest, whole_pixels
 
 sides = st.integers(1, 40)
 
@@ -98,10 +98,10 @@ def test_windows_lie_within_half_a_pixel_of_what_was_drawn(
     """Each end is half a stored pixel off at most, where a pixel is seen; whole axes are exact."""
     first = data.draw(st.integers(0, side - 1))
     last = data.draw(st.integers(first + 1, side))
-    begin, end = window(first, last, side, stored)
+    begin, end = whole_pixels(first, last, side, stored)
     assert 0 <= begin < end <= stored
-    assert window(0, side, side, stored) == (0, stored)
-    assert window(first, last, side, side) == (first, last)
+    assert whole_pixels(0, side, side, stored) == (0, stored)
+    assert whole_pixels(first, last, side, side) == (first, last)
     limit = Fraction(1, 2) if (last - first) * stored >= side else 1
     assert abs(begin - Fraction(first * stored, side)) <= limit
     assert abs(end - Fraction(last * stored, side)) <= limit

@@ -16,7 +16,7 @@ from segtrain.errors import SampleError, ShardsError
 from segtrain.sampler import SampleOrder
 from segtrain.samples import load
 from segtrain.sampleset import SampleSet
-from segtrain.transforms import Augmentation, Box, cut_image, cut_mask
+from segtrain.transforms import Augmentation, Cut, blank
 
 PREFETCH = 4  # batches that each worker prepares ahead
 GRACE = 30  # seconds that a worker serves after SIGTERM
@@ -87,22 +87,15 @@ class BatchDataset(Dataset[Batch | Failure]):
         draws = self.order.batch(k, self.size)[self.part]
         keys: list[str] = []
         for place, draw in enumerate(draws):
-            key, image, mask = load(self.samples, draw.sample)
-            box = self.augmentation.draw(image.size, self.order.seed, draw.epoch, draw.sample)
+            cut = Cut(self.augmentation, self.order.seed, *draw)
+            key, image, mask = load(self.samples, draw.sample, cut.rows)
             if place == 0:  # all boxes of a batch are of one size
-                images, targets = room(len(draws), box)
-            cut_image(image, box, images[place].numpy())
-            cut_mask(mask, box, targets[place].numpy())
-            self.augmentation.leave_out(targets[place].numpy(), self.order.seed, *draw)
+                pixels, targets = blank(cut.box, len(draws))
+            cut.put(image, mask, pixels[place], targets[place])
             keys.append(key)
         places = tuple((draw.epoch, draw.sample) for draw in draws)
-        return Batch(images.permute(0, 3, 1, 2), targets, keys, places)
-
-
-def room(count: int, box: Box) -> tuple[Tensor, Tensor]:
-    """Memory for the cuts of so many samples: uint8 `(N, H, W, 3)` and `(N, H, W)`."""
-    shape = count, box.cut_height, box.cut_width
-    return torch.empty((*shape, 3), dtype=torch.uint8), torch.empty(shape, dtype=torch.uint8)
+        nchw = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        return Batch(nchw, torch.from_numpy(targets), keys, places)
 
 
 def start_worker(_: int) -> None:

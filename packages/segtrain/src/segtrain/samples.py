@@ -1,6 +1,7 @@
 """One sample decoded: an RGB image and a mask of class ids, checked against each other."""
 
 import io
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,10 @@ from segtrain.errors import SampleError
 from segtrain.manifests import IGNORE_INDEX
 from segtrain.masks import read_ids
 from segtrain.sampleset import Sample, SampleSet
+from segtrain.upper_rows import jpeg_header, upper_rows
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # of images in shards that others made
+Rows = Callable[[tuple[int, int]], int]  # of a stored size, the rows from the top that are needed
 # what Pillow and we raise on images that are not what they should be
 UNDECODABLE = (OSError, ValueError, SyntaxError, UnidentifiedImageError)
 
@@ -66,18 +69,34 @@ def mask_of(sample: Sample) -> NDArray[np.uint8]:
     return decode_mask(sample.mask)
 
 
-def decode(sample: Sample, num_classes: int) -> Decoded:
+def size_of(data: bytes, formats: tuple[str, ...]) -> tuple[int, int]:
+    """Width and height of an image, from its header alone."""
+    header = jpeg_header(data)
+    if header is not None:
+        return header.width, header.height
+    with Image.open(io.BytesIO(data), formats=formats) as image:
+        return image.size
+
+
+def decode(sample: Sample, num_classes: int, rows: Rows | None = None) -> Decoded:
     """Decode one sample and check it.
 
     Args:
         sample: Bytes as stored.
         num_classes: C; mask values must be below it, or 255.
+        rows: Asked once, with width and height as stored, how many rows from the top are needed:
+            image and mask then have at least these. None is all.
 
     Raises:
         ValueError: If image and mask differ in size, or the mask holds another id.
         OSError: If one of them cannot be decoded.
     """
     formats = FORMATS if sample.layout.foreign else ("JPEG",)
+    if rows is not None:
+        needed = rows(size_of(sample.image, formats))
+        if not sample.layout.foreign:
+            short = upper_rows(sample.image, sample.mask, needed)
+            sample = sample._replace(image=short[0], mask=short[1])
     image, mask = decode_image(sample.image, formats), mask_of(sample)
     if image.size != mask.shape[::-1]:
         raise ValueError(
@@ -92,15 +111,15 @@ def decode(sample: Sample, num_classes: int) -> Decoded:
     return Decoded(sample.key, image, mask)
 
 
-def load(samples: SampleSet, number: int) -> Decoded:
-    """Read and decode sample `number`.
+def load(samples: SampleSet, number: int, rows: Rows | None = None) -> Decoded:
+    """Read and decode sample `number`, or its upper rows as `decode` does.
 
     Raises:
         SampleError: With shard and key, if it cannot be read or is not what it should be.
     """
     sample = samples.read(number)
     try:
-        return decode(sample, len(samples.classes))
+        return decode(sample, len(samples.classes), rows)
     except UNDECODABLE as error:
         raise refusal(samples, number, error) from error
 

@@ -7,6 +7,7 @@ at even ratios.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,15 @@ from segtrain.options.data import Fit
 Mask = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]
 SAMPLING = 1  # apart from the numbers that draw the box
+
+
+class Window(NamedTuple):
+    """Rows `y0..y1-1` and columns `x0..x1-1` of a stored sample."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
 
 
 @dataclass(frozen=True)
@@ -49,20 +59,17 @@ class Box:
         y0, y1 = visible(self.top, self.height, self.cut_height)
         return y1 - y0, x1 - x0
 
-    def window(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """What the rectangle shows of the stored sample: `y0, y1, x0, x1`.
+    def window(self, size: tuple[int, int]) -> Window:
+        """What the rectangle shows of the stored sample.
 
         Args:
             size: Width and height of the stored sample in pixels.
-
-        Returns:
-            Rows `y0..y1-1` and columns `x0..x1-1` of the stored sample.
         """
         rows = visible(self.top, self.height, self.cut_height)
         columns = visible(self.left, self.width, self.cut_width)
-        y0, y1 = window(*rows, self.height, size[1])
-        x0, x1 = window(*columns, self.width, size[0])
-        return y0, y1, x0, x1
+        return Window(
+            *whole_pixels(*rows, self.height, size[1]), *whole_pixels(*columns, self.width, size[0])
+        )
 
 
 @dataclass(frozen=True)
@@ -140,8 +147,10 @@ class Augmentation:
         Returns:
             uint8 `(h, w, 3)` and uint8 `(h, w)`.
         """
-        pixels, target = apply(image, mask, self.draw(image.size, seed, epoch, sample))
-        self.leave_out(target, seed, epoch, sample)
+        cut = Cut(self, seed, epoch, sample)
+        cut.rows(image.size)
+        pixels, target = blank(cut.box)
+        cut.put(image, mask, pixels, target)
         return pixels, target
 
     def leave_out(self, target: Mask, seed: int, epoch: int, sample: int) -> None:
@@ -149,6 +158,53 @@ class Augmentation:
         if self.kept < 1:
             rng = np.random.default_rng([seed, epoch, sample, SAMPLING])
             target[rng.random(target.shape, np.float32) >= self.kept] = IGNORE_INDEX
+
+
+class Cut:
+    """The cut of one sample: its box is drawn when the size is known, before anything is decoded.
+
+    Args:
+        augmentation: How its box is drawn.
+        seed: The run's seed.
+        epoch: The epoch that draws the sample.
+        sample: The sample's number in its set.
+
+    Attributes:
+        box: What is cut, once `rows` was asked.
+        window: Its window, likewise.
+    """
+
+    box: Box
+    window: Window
+
+    def __init__(self, augmentation: Augmentation, seed: int, epoch: int, sample: int) -> None:
+        self.augmentation = augmentation
+        self.place = seed, epoch, sample
+
+    def rows(self, size: tuple[int, int]) -> int:
+        """Draw the box of a sample of this width and height; how many upper rows it takes."""
+        self.box = self.augmentation.draw(size, *self.place)
+        self.window = self.box.window(size)
+        return self.window.y1
+
+    def put(self, image: Image.Image, mask: Mask, pixels: Pixels, target: Mask) -> None:
+        """Cut image and mask.
+
+        Args:
+            image: RGB, as stored, or its upper rows.
+            mask: uint8 `(H, W)`, likewise.
+            pixels: Where the image's cut is put: uint8 `(h, w, 3)`.
+            target: Where the mask's is put: uint8 `(h, w)`.
+        """
+        cut_image(image, self.window, self.box, pixels)
+        cut_mask(mask, self.window, self.box, target)
+        self.augmentation.leave_out(target, *self.place)
+
+
+def blank(box: Box, *samples: int) -> tuple[Pixels, Mask]:
+    """Room for a box's cuts of so many samples: uint8 `(..., h, w, 3)` and `(..., h, w)`."""
+    shape = *samples, box.cut_height, box.cut_width
+    return np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
 
 
 def offset(rng: np.random.Generator, side: int, cut: int) -> int:
@@ -170,7 +226,7 @@ def visible(begin: int, side: int, cut: int) -> tuple[int, int]:
     return max(0, begin), min(side, begin + cut)
 
 
-def window(first: int, last: int, side: int, stored: int) -> tuple[int, int]:
+def whole_pixels(first: int, last: int, side: int, stored: int) -> tuple[int, int]:
     """The stored pixels of one axis that its visible part shows, and one past the last of them.
 
     Whole pixels, so that no kernel has to begin within one: each end is at most half a stored
@@ -189,15 +245,16 @@ def window(first: int, last: int, side: int, stored: int) -> tuple[int, int]:
     return begin, max(end, begin + 1)
 
 
-def cut_mask(mask: Mask, box: Box, out: Mask) -> None:
+def cut_mask(mask: Mask, window: Window, box: Box, out: Mask) -> None:
     """Scale and cut a mask by the nearest rule, then flip it; 255 outside of it.
 
     Args:
-        mask: uint8 `(H, W)`.
-        box: What to cut.
+        mask: uint8 `(H, W)`; of rows below the window there may be fewer than stored.
+        window: What to cut.
+        box: Whose window it is.
         out: Where to put it: uint8 `(cut_height, cut_width)`.
     """
-    y0, y1, x0, x1 = box.window((mask.shape[1], mask.shape[0]))
+    y0, y1, x0, x1 = window
     height, width = box.shown
     rows = nearest(0, height, y1 - y0, height) + y0
     columns = nearest(0, width, x1 - x0, width) + x0
@@ -205,17 +262,18 @@ def cut_mask(mask: Mask, box: Box, out: Mask) -> None:
     place(part, box, IGNORE_INDEX, out)
 
 
-def cut_image(image: Image.Image, box: Box, out: Pixels) -> None:
+def cut_image(image: Image.Image, window: Window, box: Box, out: Pixels) -> None:
     """Scale (antialiased) and cut an image, then flip it; 0 outside of it.
 
     Args:
-        image: RGB.
-        box: What to cut.
+        image: RGB; of rows below the window there may be fewer than stored.
+        window: What to cut.
+        box: Whose window it is.
         out: Where to put it: uint8 `(cut_height, cut_width, 3)`.
     """
-    y0, y1, x0, x1 = box.window(image.size)
-    pixels = torch.from_numpy(np.asarray(image)[y0:y1, x0:x1].copy())  # torch wants to write, too
-    part = pixels.permute(2, 0, 1)[None]
+    y0, y1, x0, x1 = window
+    pixels = np.asarray(image)[None, y0:y1, x0:x1].copy()  # torch takes no memory that is read-only
+    part = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # channels_last, which is resampled fastest
     if part.shape[2:] != box.shown:
         part = interpolate(part, box.shown, mode="bilinear", antialias=True)
     if box.flip:
@@ -240,8 +298,8 @@ def apply(image: Image.Image, mask: Mask, box: Box) -> tuple[Pixels, Mask]:
     Returns:
         uint8 `(cut_height, cut_width, 3)` and uint8 `(cut_height, cut_width)`.
     """
-    shape = box.cut_height, box.cut_width
-    pixels, target = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
-    cut_image(image, box, pixels)
-    cut_mask(mask, box, target)
+    pixels, target = blank(box)
+    window = box.window(image.size)
+    cut_image(image, window, box, pixels)
+    cut_mask(mask, window, box, target)
     return pixels, target
