@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as rasteriser
 
-from segdata.verify.polygons import decode_runs, polygon_mask, region_mask, runs_mask
+from segdata.verify.polygons import (
+    Window,
+    corners,
+    decode_runs,
+    polygon_windows,
+    region_windows,
+    runs_mask,
+)
 
 SIDES = st.integers(1, 40)
 COORDINATES = st.one_of(
@@ -39,6 +46,22 @@ def decoded(rle: dict[str, Any]) -> NDArray[np.bool_]:
     return pixels
 
 
+def whole(window: Window, height: int, width: int) -> NDArray[np.bool_]:
+    """A region's pixels in its image."""
+    mask = np.zeros((height, width), dtype=bool)
+    rows, columns = window.pixels.shape
+    mask[window.top :, window.left :][:rows, :columns] = window.pixels
+    return mask
+
+
+def region_mask(
+    segmentation: bytes, height: int, width: int, outside: float = np.inf
+) -> NDArray[np.bool_]:
+    """An annotation's pixels in its image."""
+    (window,) = region_windows([segmentation], height, width, outside)
+    return whole(window, height, width)
+
+
 @given(
     points=st.lists(st.tuples(COORDINATES, COORDINATES), min_size=3, max_size=9),
     height=SIDES,
@@ -51,7 +74,22 @@ def test_polygon_is_bit_exact(points: list[tuple[float, float]], height: int, wi
     """Any closed outline, crossing itself or the border, gives the COCO API's own pixels."""
     xy = [value for point in points for value in point]
     expected = decoded(encoded([xy], height, width))
-    np.testing.assert_array_equal(polygon_mask(xy, height, width), expected)
+    (window,) = polygon_windows([corners(xy)], height, width)
+    np.testing.assert_array_equal(whole(window, height, width), expected)
+
+
+@given(seed=st.integers(0, 10_000), count=st.integers(0, 6), height=SIDES, width=SIDES)
+def test_regions_are_drawn_apart(seed: int, count: int, height: int, width: int) -> None:
+    """Of several annotations each has its own pixels, whatever it stands beside."""
+    random = np.random.default_rng(seed)
+    regions = [
+        json.dumps(random.uniform(-1, 41, (random.integers(1, 3), 8)).tolist()).encode()
+        for _ in range(count)
+    ]
+    windows = region_windows(regions, height, width)
+    for region, window in zip(regions, windows, strict=True):
+        expected = region_mask(region, height, width)
+        np.testing.assert_array_equal(whole(window, height, width), expected)
 
 
 @given(seed=st.integers(0, 10_000), parts=st.integers(1, 3), height=SIDES, width=SIDES)

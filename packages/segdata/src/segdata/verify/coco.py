@@ -68,10 +68,11 @@ class CocoRecord:
 
     def labelled(self, labels: Labels) -> tuple[Labelled, list[Region]]:
         """Its annotations drawn by the policy."""
-        regions = []
-        for (class_id, crowd, area), outline in zip(self.areas, self.outlines, strict=True):
-            pixels = polygons.region_mask(outline, self.height, self.width, OUTSIDE)
-            regions.append(Region(class_id, crowd, area, pixels))
+        windows = polygons.region_windows(self.outlines, self.height, self.width, OUTSIDE)
+        regions = [
+            Region(class_id, crowd, area, *window)
+            for (class_id, crowd, area), window in zip(self.areas, windows, strict=True)
+        ]
         return label(regions, self.height, self.width, labels), regions
 
     def files(self) -> list[SourceFile]:

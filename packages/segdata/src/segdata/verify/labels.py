@@ -7,6 +7,7 @@ written here from its definition, apart from the builder's own painting code.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -41,12 +42,33 @@ class Labels:
 
 @dataclass(frozen=True)
 class Region:
-    """One annotation of a chosen class: its class id 1…C, JSON `area`, pixels bool (H, W)."""
+    """One annotation of a chosen class.
+
+    Attributes:
+        class_id: 1…C.
+        crowd: whether it is one.
+        area: its `area` in the JSON.
+        pixels: bool (h, w), of a rectangle of the image that holds them all.
+        top: the rectangle's first row.
+        left: the rectangle's first column.
+    """
 
     class_id: int
     crowd: bool
     area: float
     pixels: NDArray[np.bool_]
+    top: int = 0
+    left: int = 0
+
+    @cached_property
+    def size(self) -> int:
+        """The number of its pixels."""
+        return int(np.count_nonzero(self.pixels))
+
+    def within(self, image: NDArray[T]) -> NDArray[T]:
+        """The view of an array (H, W) that its rectangle covers."""
+        height, width = self.pixels.shape
+        return image[self.top : self.top + height, self.left : self.left + width]
 
 
 @dataclass(frozen=True)
@@ -74,23 +96,38 @@ def label(regions: Sequence[Region], height: int, width: int, labels: Labels) ->
         width: columns of the source image.
         labels: the policy and its void border.
     """
-    stack = np.zeros((len(regions), height, width), dtype=bool)  # (N, H, W)
-    for layer, region in zip(stack, regions, strict=True):
-        layer[:] = region.pixels
-    order = _lowest_first(regions, labels.policy)
-    owner = np.zeros((height, width), dtype=np.int32)  # 0 nobody, else 1 + index in file order
-    for index in order:
-        owner[stack[index]] = index + 1
-    ids = np.array([0, *(_value(region, labels.policy) for region in regions)], dtype=np.uint8)
-    mask = ids[owner]  # (H, W)
+    mask = np.zeros((height, width), dtype=np.uint8)
+    crowds = np.zeros((height, width), dtype=bool)
+    for index in _lowest_first(regions, labels.policy):
+        region = regions[index]
+        np.copyto(region.within(mask), _value(region, labels.policy), where=region.pixels)
+        if region.crowd:
+            region.within(crowds)[region.pixels] = True
     if labels.policy == "torchvision":
         # `target[masks.sum(0) > 1] = 255` in torchvision's references/segmentation/coco_utils.py
-        mask[stack.sum(axis=0) > 1] = IGNORE
+        mask[_shared(regions, height, width)] = IGNORE
     labelled = np.count_nonzero((mask != 0) & (mask != IGNORE))
     if labels.void_border:
-        mask[border(owner, labels.void_border)] = IGNORE
-    crowds = np.any(stack[[region.crowd for region in regions]], axis=0)
+        mask[border(_owners(regions, height, width, labels), labels.void_border)] = IGNORE
     return Labelled(mask=mask, crowds=crowds, labelled=int(labelled))
+
+
+def _shared(regions: Sequence[Region], height: int, width: int) -> NDArray[np.bool_]:
+    """Pixels under more than one region, bool (H, W)."""
+    layers = np.zeros((height, width), dtype=np.int32)
+    for region in regions:
+        region.within(layers)[...] += region.pixels
+    return layers > 1
+
+
+def _owners(
+    regions: Sequence[Region], height: int, width: int, labels: Labels
+) -> NDArray[np.int32]:
+    """Whose region lies on top, int32 (H, W): 0 nobody's, else 1 and its index in file order."""
+    owner = np.zeros((height, width), dtype=np.int32)
+    for index in _lowest_first(regions, labels.policy):
+        np.copyto(regions[index].within(owner), index + 1, where=regions[index].pixels)
+    return owner
 
 
 def _lowest_first(regions: Sequence[Region], policy: str) -> list[int]:
@@ -99,7 +136,7 @@ def _lowest_first(regions: Sequence[Region], policy: str) -> list[int]:
     if policy == "gluoncv":  # the first instance keeps a pixel, so it goes on last
         return indices[::-1]
     if policy == "segdata":  # crowds below all; then large before small, ties in file order
-        sizes = [0 if r.crowd else int(np.count_nonzero(r.pixels)) for r in regions]
+        sizes = [0 if r.crowd else r.size for r in regions]
         return sorted(indices, key=lambda i: (not regions[i].crowd, -sizes[i]))
     return indices
 
@@ -192,6 +229,7 @@ def nearest(mask: NDArray[T], height: int, width: int) -> NDArray[T]:
     """
     if mask.shape == (height, width):
         return mask
-    rows = [(2 * i + 1) * mask.shape[0] // (2 * height) for i in range(height)]
-    columns = [(2 * i + 1) * mask.shape[1] // (2 * width) for i in range(width)]
-    return mask[np.ix_(rows, columns)]
+    rows = (2 * np.arange(height) + 1) * mask.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * mask.shape[1] // (2 * width)
+    resized: NDArray[T] = mask[rows].take(columns, axis=1)
+    return resized

@@ -7,46 +7,79 @@ code with the rasteriser that the builder calls, so that the two can be held aga
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from itertools import islice, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+Points = NDArray[np.float64]
 UPSAMPLING = 5  # the rasteriser walks the outline on a grid five times as fine as the pixels
 MAX_COORDINATE = 1e6  # far beyond any image; keeps the walk within memory
 
 
-def polygon_mask(xy: Sequence[float], height: int, width: int) -> NDArray[np.bool_]:
-    """Pixels inside one closed polygon, by the even-odd rule, column by column.
+class Window(NamedTuple):
+    """The rectangle of an image that holds a region.
+
+    Attributes:
+        pixels: bool (h, w); outside of it there are none.
+        top: its first row in the image.
+        left: its first column.
+    """
+
+    pixels: NDArray[np.bool_]
+    top: int
+    left: int
+
+
+def polygon_windows(polygons: Sequence[Points], height: int, width: int) -> list[Window]:
+    """Pixels inside each of some closed polygons, by the even-odd rule, column by column.
 
     Args:
-        xy: x0, y0, x1, y1, … in pixels, from the image's top left corner.
+        polygons: corners in pixels from the image's top left corner, float64 (n, 2) each, as
+            `corners` gives them. All are walked at once.
         height: rows of the image.
         width: columns of the image.
+    """
+    if not polygons:
+        return []
+    lengths = np.array([len(points) for points in polygons])
+    fine = np.trunc(UPSAMPLING * np.concatenate(polygons) + 0.5).astype(np.int64)
+    ends = np.cumsum(lengths)
+    following = np.arange(1, len(fine) + 1)
+    following[ends - 1] = ends - lengths  # each is closed
+    outline, edge = _outline(fine, fine[following])
+    polygon = np.repeat(np.arange(len(polygons)), lengths)[edge]
+    column, row, of = _toggles(outline, polygon, height, width)
+    bounds = np.searchsorted(of, np.arange(len(polygons) + 1)).tolist()
+    return [_filled(column[a:b], row[a:b]) for a, b in pairwise(bounds)]
 
-    Returns:
-        Bool (height, width).
+
+def _filled(column: NDArray[np.int64], row: NDArray[np.int64]) -> Window:
+    """The pixels of one polygon from its crossings of the columns' middles."""
+    if not column.size:
+        return Window(np.zeros((0, 0), dtype=bool), 0, 0)
+    left, top = int(column.min()), int(row.min())
+    columns, rows = int(column.max()) + 1 - left, int(row.max()) + 1 - top
+    # Each crossing flips inside and outside for all pixels below it. A closed outline crosses a
+    # column an even number of times, so all is outside again from the last crossing on.
+    flips = np.zeros(rows * columns, dtype=np.uint8)
+    np.add.at(flips, (row - top) * columns + (column - left), 1)
+    count = flips.reshape(rows, columns)[:-1]
+    np.add.accumulate(count, axis=0, out=count)  # beyond 255 it starts again: still odd or even
+    return Window((count & 1).view(bool), top, left)
+
+
+def corners(xy: Sequence[float]) -> Points:
+    """A polygon's corners, float64 (n, 2).
+
+    Args:
+        xy: x0, y0, x1, y1, … in pixels.
 
     Raises:
         ValueError: fewer than three points, an odd number of coordinates, or one that is no finite
             number of a size that an image could have.
     """
-    column, row = _toggles(_outline(_vertices(xy)), height, width)
-    mask = np.zeros((height, width), dtype=bool)  # (H, W)
-    if not column.size:
-        return mask
-    first, last = int(column.min()), int(column.max())
-    # Each crossing flips inside and outside for all pixels after it, in column-major order. A
-    # closed outline crosses a column an even number of times, so columns left out see no flip.
-    places = (column - first) * height + row
-    flips = np.bincount(places, minlength=(last - first + 1) * height + 1)[:-1]
-    inside = (np.cumsum(flips) & 1).astype(bool)
-    mask[:, first : last + 1] = inside.reshape(-1, height).T
-    return mask
-
-
-def _vertices(xy: Sequence[float]) -> NDArray[np.int64]:
-    """The polygon's corners on the fine grid, closed: int64 (n + 1, 2)."""
     points = np.asarray(xy, dtype=np.float64)
     if points.ndim != 1 or points.size % 2 or points.size < 6:
         raise ValueError(
@@ -54,16 +87,25 @@ def _vertices(xy: Sequence[float]) -> NDArray[np.int64]:
         )
     if not np.all(np.abs(points) <= MAX_COORDINATE):
         raise ValueError("a polygon's coordinate is not a finite number of an image's size")
-    corners = np.trunc(UPSAMPLING * points + 0.5).astype(np.int64).reshape(-1, 2)  # (n, 2)
-    return np.concatenate([corners, corners[:1]])
+    return points.reshape(-1, 2)
 
 
-def _outline(corners: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Every fine-grid point on the outline, in order of the walk: int64 (m, 2)."""
-    start, end = corners[:-1], corners[1:]  # (n, 2) each
-    long_axis = (np.abs(end - start)[:, 1] > np.abs(end - start)[:, 0]).astype(np.intp)  # 0 x, 1 y
+def _outline(
+    start: NDArray[np.int64], end: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Every fine-grid point on some edges, in order of the walk.
+
+    Args:
+        start: (n, 2), where each edge begins.
+        end: (n, 2), where it ends.
+
+    Returns:
+        Int64 (m, 2), and the edge of each point, (m,).
+    """
+    extent = np.abs(end - start)
+    long_axis = (extent[:, 1] > extent[:, 0]).astype(np.intp)  # 0 x, 1 y
     edges = np.arange(len(start))
-    steps = np.abs(end - start)[edges, long_axis]
+    steps = extent[edges, long_axis]
     backwards = start[edges, long_axis] > end[edges, long_axis]
     low = np.where(backwards[:, None], end, start)
     high = np.where(backwards[:, None], start, end)
@@ -75,28 +117,38 @@ def _outline(corners: NDArray[np.int64]) -> NDArray[np.int64]:
     walked = np.arange(edge.size) - np.repeat(np.cumsum(steps + 1) - (steps + 1), steps + 1)
     # An edge is always sampled from its lower end, so that both directions give the same points.
     along = np.where(backwards[edge], steps[edge] - walked, walked)
-    across = np.trunc(low[edge, 1 - long_axis[edge]] + slope[edge] * along + 0.5).astype(np.int64)
+    across = np.trunc(low[edges, 1 - long_axis][edge] + slope[edge] * along + 0.5).astype(np.int64)
+    along += low[edges, long_axis][edge]
+    upright = long_axis[edge] == 1
     points = np.empty((edge.size, 2), dtype=np.int64)
-    rows = np.arange(edge.size)
-    points[rows, long_axis[edge]] = low[edge, long_axis[edge]] + along
-    points[rows, 1 - long_axis[edge]] = across
-    return points
+    points[:, 0] = np.where(upright, across, along)
+    points[:, 1] = np.where(upright, along, across)
+    return points, edge
 
 
 def _toggles(
-    outline: NDArray[np.int64], height: int, width: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the outline crosses the middle of a pixel column: columns and rows, int64 (k,) each.
+    outline: NDArray[np.int64], polygon: NDArray[np.intp], height: int, width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp]]:
+    """Where the outlines cross the middle of a pixel column.
 
-    The row is that of the first pixel with its middle below the crossing, `height` when none has.
+    Args:
+        outline: (m, 2), as walked.
+        polygon: (m,), which one each point is of.
+        height: rows of the image.
+        width: columns of the image.
+
+    Returns:
+        Columns, rows and polygons, (k,) each. The row is that of the first pixel with its middle
+        below the crossing, `height` when none has.
     """
     before, after = outline[:-1], outline[1:]
-    fine = np.minimum(before, after)[before[:, 0] != after[:, 0]]  # (k, 2)
+    across = (before[:, 0] != after[:, 0]) & (polygon[:-1] == polygon[1:])
+    fine = np.minimum(before[across], after[across])  # (k, 2)
     # A column's middle lies between the fine-grid steps 5c + 2 and 5c + 3.
     column, rest = np.divmod(fine[:, 0] - UPSAMPLING // 2, UPSAMPLING)
     kept = (rest == 0) & (column >= 0) & (column < width)
     row = np.clip((fine[kept, 1] + UPSAMPLING // 2) // UPSAMPLING, 0, height)
-    return column[kept], row
+    return column[kept], row, polygon[1:][across][kept]
 
 
 def runs_mask(counts: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
@@ -152,24 +204,32 @@ def decode_runs(text: str) -> list[int]:
     return counts
 
 
-def region_mask(
-    segmentation: bytes, height: int, width: int, outside: float = np.inf
-) -> NDArray[np.bool_]:
-    """Pixels of one annotation's `segmentation`, its parts united.
+def region_windows(
+    segmentations: Sequence[bytes], height: int, width: int, outside: float = np.inf
+) -> list[Window]:
+    """Pixels of each annotation of an image, its parts united.
 
     Args:
-        segmentation: the field as JSON: a list of polygons, or a run-length code `{"size",
-            "counts"}`, its counts a list or COCO's compressed string.
+        segmentations: the field of that name of each as JSON: a list of polygons, or a run-length
+            code `{"size", "counts"}`, its counts a list or COCO's compressed string.
         height: rows of the image.
         width: columns of the image.
         outside: pixels that a polygon's points may lie beyond the image's edges.
 
-    Returns:
-        Bool (height, width).
-
     Raises:
-        ValueError: it is neither, not of this image's size, or has a point too far outside.
+        ValueError: one is neither, not of this image's size, or has a point too far outside.
     """
+    shapes = [_shape(segmentation, height, width, outside) for segmentation in segmentations]
+    polygons = [points for shape in shapes if isinstance(shape, list) for points in shape]
+    drawn = iter(polygon_windows(polygons, height, width))
+    return [
+        _united(list(islice(drawn, len(shape)))) if isinstance(shape, list) else shape
+        for shape in shapes
+    ]
+
+
+def _shape(segmentation: bytes, height: int, width: int, outside: float) -> list[Points] | Window:
+    """The polygons of an annotation, or the pixels of its run-length code."""
     region: Any = json.loads(segmentation)
     if isinstance(region, dict):
         if region.get("size") != [height, width]:
@@ -181,19 +241,34 @@ def region_mask(
             counts = decode_runs(counts)
         if not isinstance(counts, list):
             raise ValueError("a run-length code without counts")  # noqa: TRY004 - bad data
-        return runs_mask(counts, height, width)
+        return Window(runs_mask(counts, height, width), 0, 0)
     if not isinstance(region, list) or not region:
         raise ValueError("a segmentation that is neither polygons nor a run-length code")
-    mask = np.zeros((height, width), dtype=bool)
-    for polygon in region:
-        _check_within(polygon, height, width, outside)
-        mask |= polygon_mask(polygon, height, width)
-    return mask
+    polygons = [corners(polygon) for polygon in region]
+    for points in polygons:
+        _check_within(points, height, width, outside)
+    return polygons
 
 
-def _check_within(polygon: Sequence[float], height: int, width: int, outside: float) -> None:
-    for coordinates, limit in ((polygon[0::2], width), (polygon[1::2], height)):
-        if coordinates and not (
-            -outside <= min(coordinates) <= max(coordinates) <= limit + outside
-        ):
-            raise ValueError(f"a polygon's point lies outside the image of {width}x{height}")
+def _united(parts: Sequence[Window]) -> Window:
+    drawn = [part for part in parts if part.pixels.size]
+    if len(drawn) < 2:
+        return drawn[0] if drawn else parts[0]
+    top, left = min(part.top for part in drawn), min(part.left for part in drawn)
+    bottom, right = (
+        max(start + length for start, length in ends)
+        for ends in (
+            [(part.top, part.pixels.shape[0]) for part in drawn],
+            [(part.left, part.pixels.shape[1]) for part in drawn],
+        )
+    )
+    whole = np.zeros((bottom - top, right - left), dtype=bool)
+    for pixels, first_row, first_column in drawn:
+        y, x = first_row - top, first_column - left
+        whole[y : y + pixels.shape[0], x : x + pixels.shape[1]] |= pixels
+    return Window(whole, top, left)
+
+
+def _check_within(points: Points, height: int, width: int, outside: float) -> None:
+    if np.any(points < -outside) or np.any(points > np.array([width, height]) + outside):
+        raise ValueError(f"a polygon's point lies outside the image of {width}x{height}")
