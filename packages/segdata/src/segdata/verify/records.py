@@ -3,10 +3,12 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from segdata.archive import Member
+from segdata.archive import Archive, Member, open_archive
+from segdata.stores import RemotePath
 from segdata.verify.labels import Labelled, Labels, Region
 
 COCO_NAMES = {
@@ -85,3 +87,21 @@ def find(data: Path, year: int, places: Sequence[str], names: Sequence[str]) -> 
         return data
     paths = (data / place.format(year=year) / name for place in places for name in names)
     return next((path for path in paths if path.exists()), None)
+
+
+def indexed(path: Path) -> Archive:
+    """An archive's members, listed once for all splits, as long as the file stays as it is.
+
+    Raises:
+        SourceError: as `open_archive`.
+    """
+    if path.is_dir() or isinstance(path, RemotePath):
+        return open_archive(path)
+    found = path.stat()
+    return _listed(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _listed(path: Path, size: int, modified: int) -> Archive:
+    del size, modified  # they only tell this file from a later one
+    return open_archive(path)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segdata.archive import Archive, Member, open_archive
+from segdata.archive import Archive, Member
 from segdata.errors import SourceError
 from segdata.verify.labels import IGNORE, Labelled, Labels, Region
-from segdata.verify.records import SourceFile, SourceSplit, canonical, describe, find
+from segdata.verify.records import SourceFile, SourceSplit, canonical, describe, find, indexed
 
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -53,12 +53,13 @@ class VocRecord:
                 raise ValueError(f"its mask holds {image.mode} pixels and no class ids")
             if image.mode == "L" and (image.format != "PNG" or data[24] != 8):  # bits, of IHDR
                 raise ValueError("its mask is greyscale, but no PNG of 8 bits")
-            indices = np.array(image, dtype=np.uint8)  # (H, W)
-        unknown = indices[(indices > len(VOC_CLASSES)) & (indices != IGNORE)]
-        if unknown.size:
+            counts, size = image.histogram(), image.size  # of each of VOC's ids
+            data = image.tobytes().translate(self.table)
+        unknown = [i for i, n in enumerate(counts) if n and len(VOC_CLASSES) < i != IGNORE]
+        if unknown:
             raise ValueError(f"its mask holds the id {unknown[0]}, which VOC does not have")
-        mask = np.frombuffer(self.table, dtype=np.uint8)[indices]
-        count = int(np.count_nonzero((mask != 0) & (mask != IGNORE)))
+        mask = np.frombuffer(data, dtype=np.uint8).reshape(size[::-1])
+        count = sum(n for n, i in zip(counts, self.table, strict=True) if i not in (0, IGNORE))
         return Labelled(mask, np.zeros(mask.shape, dtype=bool), count), []
 
     def files(self) -> list[SourceFile]:
@@ -110,7 +111,7 @@ def find_voc(data: Path, year: int) -> VocSource | None:
     path = find(data, year, VOC_PLACES, (VOC_ARCHIVES[year], *folders))
     if path is None:
         return None
-    archive = open_archive(path)
+    archive = indexed(path)
     for root in (*(f"{folder}/" for folder in folders), ""):
         if f"{root}{LISTS}/val.txt" in archive:
             return VocSource(archive, root, year)
