@@ -43,8 +43,7 @@ class Preprocessing:
         scale = [self.range / 255.0 / s for s in self.std]
         shift = [m / s for m, s in zip(self.mean, self.std, strict=True)]
         ordered = image.flip(1) if self.channels == "BGR" else image
-        wide = tensor(scale, device=image.device).view(1, 3, 1, 1)
-        return ordered.float() * wide - tensor(shift, device=image.device).view(1, 3, 1, 1)
+        return ordered.float() * by_channel(scale, image) - by_channel(shift, image)
 
     def words(self) -> str:
         """For people: `RGB, 0 to 1, mean 0.485, 0.456, 0.406, deviation 0.229, 0.224, 0.225`."""
@@ -80,6 +79,16 @@ class Preprocessing:
                        triple(map(positive, plain["std"])))  # fmt: skip
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"its preprocessing is damaged: {error}") from error
+
+
+def by_channel(values: list[float], image: Tensor) -> Tensor:
+    """A number for each channel of images, float32 `(1, 3, 1, 1)` on their device.
+
+    From pageable memory a GPU would take them only when all that was queued before is done, and
+    each step would wait for the update of the one before.
+    """
+    there = tensor(values, pin_memory=image.is_cuda).to(image.device, non_blocking=True)
+    return there.view(1, 3, 1, 1)
 
 
 FIELDS = {f.name for f in fields(Preprocessing)}
