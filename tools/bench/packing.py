@@ -7,8 +7,11 @@ whose images fit into 512 pixels, so that their bytes pass through; and `coco`, 
 images and masks resized to 512. Each tool gets the same images, as files; segdata reads what FOLDER
 holds. The limits are loops that write nothing: of `voc`, reading, hashing and the work on masks; of
 `coco`, decoding, antialiased resize, encoding and the work on masks, with Pillow's kernels and with
-OpenCV's (`INTER_AREA`). A peer that cannot be installed, or cannot do the job, is named with its
-reason. Needs opencv-python-headless; peers are installed below --peers.
+OpenCV's (`INTER_AREA`). Masks are drawn and packed there in the fastest form that we know, which is
+segdata's own. What a build does once weighs much where images are few: with --times, our subjects
+also take the data multiplied, and the difference gives the rate at the margin. A peer that cannot
+be installed, or cannot do the job, is named with its reason. Needs opencv-python-headless; peers
+are installed below --peers.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from typing import Any
 import measuring
 import numpy as np
 from measuring import Run
+from multiplying import MULTIPLY
 from PIL import Image
 
 PEERS = {  # both that need torch share one environment
@@ -38,6 +42,7 @@ CANNOT = {("datumaro", "coco"): "it resizes to one fixed size, whatever the imag
 LIMITS = {"voc": ["limit"], "coco": ["limit-pillow", "limit-opencv"]}
 RESIZES = {"voc": ["pillow"], "coco": ["pillow", "opencv"]}
 SIZE, QUALITY = 512, 92
+MANY = " multiplied"  # ends the names of subjects over more data
 
 
 def open_source(job: str, data: Path) -> Any:  # noqa: ANN401 - a segdata Source
@@ -157,6 +162,8 @@ def draw(item: dict[str, Any]) -> Any:  # noqa: ANN401 - an array
     """The mask of an image's polygons, crowds first, then from the largest to the smallest."""
     from pycocotools import mask as rasteriser
 
+    from segdata.outlines import run_lengths
+
     height, width = item["height"], item["width"]
     mask = np.zeros((height, width), np.uint8, "F")
     drawn = []
@@ -166,7 +173,9 @@ def draw(item: dict[str, Any]) -> Any:  # noqa: ANN401 - an array
         number = 255 if note["iscrowd"] else note["class"]
         drawn.append((-note["iscrowd"], -int(rasteriser.area(rle)), number, rle))
     for *_, number, rle in sorted(drawn, key=lambda part: part[:2]):
-        np.copyto(mask, np.uint8(number), where=rasteriser.decode(rle).view(bool))
+        runs = run_lengths(rle["counts"])
+        pixels = np.repeat(np.arange(len(runs)) % 2 > 0, runs).reshape(width, height).T
+        np.copyto(mask, np.uint8(number), where=pixels)
     return mask
 
 
@@ -197,6 +206,7 @@ def child(subject: str, job: str, data: Path, folder: Path) -> None:
         return
     items = json.loads((folder / "items.json").read_text())
     if job == "voc":
+        limit_voc(items[:2])
         measuring.timed(lambda: limit_voc(items))
     else:
         limit_coco(items[:2], kernels)
@@ -236,6 +246,21 @@ def subjects_of(
     return found
 
 
+def margins(few: dict[str, list[Run]], many: dict[str, list[Run]]) -> str:
+    """What one more image costs each subject, CPU time, and what is left for everything else."""
+    lines = [
+        "subject            images/CPU s more   once, CPU ms   ratio (to the first) at the margin"
+    ]
+    first = 0.0
+    for name, of in many.items():
+        small, large = measuring.medians(few[name]), measuring.medians(of)
+        each = (large.cpu - small.cpu) / (large.count - small.count)
+        once = 1000 * (small.cpu - small.count * each)
+        first = first or each
+        lines.append(f"{name:18} {1 / each:17.1f} {once:14.0f} {first / each:7.2f}")
+    return "\n".join(lines)
+
+
 def same(package: str) -> str:
     """The version that we have: peers decode, encode and draw with the same libraries."""
     return f"{package}=={measuring.version(package)}"
@@ -250,6 +275,7 @@ def main() -> None:
     parser.add_argument("--with", dest="tools", default=",".join(PEERS), help="peers, by commas")
     parser.add_argument("--only", choices=LIMITS, help="one job")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--times", type=int, default=1, help="also the data multiplied by this")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -260,13 +286,29 @@ def main() -> None:
     tools = [tool for tool in given.tools.split(",") if tool]
     for job in [given.only] if given.only else LIMITS:
         with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            lay_out(job, getattr(given, job), folder)
-            subjects = subjects_of(job, getattr(given, job), folder, given.peers, tools)
+            folder, data = Path(temporary), getattr(given, job)
+            lay_out(job, data, folder)
+            subjects = subjects_of(job, data, folder, given.peers, tools)
+            if given.times > 1:
+                subjects |= multiplied(job, data, folder / MANY.strip(), given.times)
             runs = measuring.take_turns(subjects, given.repeats)
-            count = medians_count(runs)
-            print(f"\n{job}: {count:,} images, one core, median of {given.repeats} runs each")
-            print(measuring.rates(runs, "segdata-pillow"))
+            few = {name: of for name, of in runs.items() if MANY not in name}
+            many = {name.removesuffix(MANY): runs[name] for name in runs.keys() - few.keys()}
+            print(f"\n{job}: one core, median of {given.repeats} runs each, images: ", end="")
+            print(f"{medians_count(few):,}")
+            print(measuring.rates(few, "segdata-pillow"))
+            if many:
+                print(f"\nfrom there to {medians_count(many):,} images, the same ones again:")
+                print(margins(few, {name: many[name] for name in few if name in many}))
+
+
+def multiplied(job: str, data: Path, folder: Path, times: int) -> dict[str, Callable[[], Run]]:
+    """Our subjects over the data multiplied; their names end in MANY."""
+    folder.mkdir()
+    MULTIPLY[job](data, folder, times)
+    lay_out(job, folder, folder / "files")
+    found = subjects_of(job, folder, folder / "files", folder, [])
+    return {name + MANY: subject for name, subject in found.items()}
 
 
 def medians_count(runs: dict[str, list[Run]]) -> int:
