@@ -210,14 +210,23 @@ def test_outlines_inside_are_drawn(polygons: list[list[float]]) -> None:
 
 @given(st.lists(st.integers(0, 3) | st.integers(0, 70_000), min_size=1, max_size=12))
 def test_packed_run_lengths_are_unpacked(counts: list[int]) -> None:
-    """Run lengths that pycocotools packed come back, and pixels are those that it unpacks."""
+    """Run lengths that pycocotools packed come back."""
     side = sum(counts)
     rle = pycoco.frPyObjects({"size": [side, 1], "counts": counts}, side, 1)
     assert run_lengths(rle["counts"]).tolist() == counts
     assert unpacked_counts(rle["counts"].decode()) == counts
-    pixels = CocoRegion(1, False, rle).pixels()
-    np.testing.assert_array_equal(pixels, pycoco.decode(rle).astype(np.bool_))
     assert run_lengths("").tolist() == []
+
+
+@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=6)))
+def test_regions_are_drawn_from_their_first_column_to_their_last(pixels: NDArray[np.bool_]) -> None:
+    """A region's columns are those with pixels in them, and all of its pixels are as encoded."""
+    region = CocoRegion(1, False, pycoco.encode(np.asfortranarray(pixels, np.uint8)))
+    first, part = region.columns()
+    held = np.flatnonzero(pixels.any(axis=0)).tolist()
+    assert (first, first + part.shape[1]) == ((held[0], held[-1] + 1) if held else (0, 0))
+    np.testing.assert_array_equal(part, pixels[:, first : first + part.shape[1]])
+    np.testing.assert_array_equal(region.pixels(), pixels)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,10 @@ class Region:
     def pixels(self) -> NDArray[np.bool_]:
         return self.drawn
 
+    def columns(self) -> tuple[int, NDArray[np.bool_]]:
+        first = 0 if self.drawn[:, 0].any() else 1
+        return first, self.drawn[:, first:]
+
 
 @st.composite
 def scenes(draw: st.DrawFn) -> tuple[list[Region], int, int]:

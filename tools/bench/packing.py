@@ -162,7 +162,7 @@ def draw(item: dict[str, Any]) -> Any:  # noqa: ANN401 - an array
     """The mask of an image's polygons, crowds first, then from the largest to the smallest."""
     from pycocotools import mask as rasteriser
 
-    from segdata.outlines import run_lengths
+    from segdata.coco import CocoRegion
 
     height, width = item["height"], item["width"]
     mask = np.zeros((height, width), np.uint8, "F")
@@ -173,9 +173,9 @@ def draw(item: dict[str, Any]) -> Any:  # noqa: ANN401 - an array
         number = 255 if note["iscrowd"] else note["class"]
         drawn.append((-note["iscrowd"], -int(rasteriser.area(rle)), number, rle))
     for *_, number, rle in sorted(drawn, key=lambda part: part[:2]):
-        runs = run_lengths(rle["counts"])
-        pixels = np.repeat(np.arange(len(runs)) % 2 > 0, runs).reshape(width, height).T
-        np.copyto(mask, np.uint8(number), where=pixels)
+        first, pixels = CocoRegion(number, False, rle).columns()
+        part = mask[:, first : first + pixels.shape[1]]
+        np.copyto(part, np.uint8(number), where=pixels)
     return mask
 
 

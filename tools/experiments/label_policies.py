@@ -215,6 +215,10 @@ class Shape:
         """Where it is, bool (H, W)."""
         return self.drawn
 
+    def columns(self) -> tuple[int, NDArray[np.bool_]]:
+        """All of them."""
+        return 0, self.drawn
+
 
 def scene(scale: int = 3) -> list[Shape]:
     """A table with a bottle, two persons, and a crowd of persons behind one of them."""

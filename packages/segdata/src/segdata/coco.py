@@ -100,10 +100,23 @@ class CocoRegion:
 
     def pixels(self) -> NDArray[np.bool_]:
         """Its pixels, bool (H, W)."""
+        whole = np.zeros(self.rle["size"], np.bool_, "F")
+        first, part = self.columns()
+        whole[:, first : first + part.shape[1]] = part
+        return whole
+
+    def columns(self) -> tuple[int, NDArray[np.bool_]]:
+        """The first column that it has pixels in, and its pixels up to its last, bool (H, n)."""
         height, width = self.rle["size"]
         runs = run_lengths(self.rle["counts"])
+        if not runs[1::2].any():
+            return 0, np.zeros((height, 0), np.bool_)
+        before = int(runs[0]) // height
+        behind = int(runs[-1]) // height if len(runs) % 2 else 0
+        runs[0] -= before * height
+        runs[-1] -= behind * height
         drawn = np.repeat(np.arange(len(runs)) % 2 > 0, runs)
-        return drawn.reshape(width, height).T
+        return before, drawn.reshape(width - before - behind, height).T
 
 
 class CocoSample(msgspec.Struct, frozen=True, gc=False):

@@ -35,6 +35,9 @@ class Region(Protocol):
     def pixels(self) -> NDArray[np.bool_]:
         """Its pixels, bool (H, W)."""
 
+    def columns(self) -> tuple[int, NDArray[np.bool_]]:
+        """A column, and its pixels from there on, bool (H, n); none lie outside of these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Painted:
@@ -59,11 +62,19 @@ class Painted:
         owners = np.zeros(shape, np.int32, "F") if owned else None
         return cls(np.zeros(shape, np.uint8, "F"), owners)
 
-    def put(self, pixels: NDArray[np.bool_], value: int, owner: int) -> None:
-        """Paint `value`, which is not 0, where `pixels`, bool (H, W), is true."""
-        np.copyto(self.mask, np.uint8(value), where=pixels)
+    def put(self, pixels: NDArray[np.bool_], value: int, owner: int, first: int = 0) -> None:
+        """Paint `value`, which is not 0, where `pixels` is true.
+
+        Args:
+            pixels: bool (H, n), of the columns from `first` on.
+            value: an id.
+            owner: 1 + the index of the region.
+            first: 0 where they are of the whole mask.
+        """
+        here = slice(first, first + pixels.shape[1])
+        np.copyto(self.mask[:, here], np.uint8(value), where=pixels)
         if self.owners is not None:
-            np.copyto(self.owners, np.int32(owner), where=pixels)
+            np.copyto(self.owners[:, here], np.int32(owner), where=pixels)
 
 
 Painter = Callable[[Sequence[Region], Painted], None]
@@ -83,7 +94,8 @@ def paint_segdata(regions: Sequence[Region], painted: Painted) -> None:
             painted.put(region.pixels(), IGNORE, owner)
     objects = [(owner, region) for owner, region in numbered if not region.crowd]
     for owner, region in sorted(objects, key=lambda pair: -pair[1].area):  # a stable sort
-        painted.put(region.pixels(), region.class_id, owner)
+        first, pixels = region.columns()
+        painted.put(pixels, region.class_id, owner, first)
 
 
 def paint_torchvision(regions: Sequence[Region], painted: Painted) -> None:
