@@ -59,6 +59,20 @@ def test_workers_and_start_change_nothing(shards: Path) -> None:
     assert same(iter(alone[5:]), batches(made, 5, 12, 0, pin=False))
 
 
+def test_a_worker_puts_samples_into_shared_memory(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a worker makes is shared from the start, with the same pixels."""
+    alone = dataset(shards).make(1)
+    assert not alone.image.is_shared()
+    monkeypatch.setattr("segtrain.batches.get_worker_info", object)
+    batch = dataset(shards).make(1)
+    assert batch.image.is_shared()
+    assert batch.target.is_shared()
+    assert batch.image.is_contiguous(memory_format=torch.channels_last)
+    assert same(iter([alone]), iter([batch]))
+
+
 @pytest.mark.parametrize(("world", "size"), [(1, 4), (2, 4), (2, 5), (3, 4)])
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the quickest start of a worker

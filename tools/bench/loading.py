@@ -273,8 +273,9 @@ class Bare(torch.utils.data.IterableDataset[int]):
         y0, y1 = visible(box.top, box.height, box.cut_height)
         rows = slice(y0 * height // box.height, -(-y1 * height // box.height))
         columns = slice(x0 * width // box.width, -(-x1 * width // box.width))
+        part = image[:, rows, columns].permute(1, 2, 0).contiguous()  # channels_last is fastest
         return torch.nn.functional.interpolate(
-            image[None, :, rows, columns],
+            part[None].permute(0, 3, 1, 2),
             size=(y1 - y0, x1 - x0),
             mode="bilinear",
             antialias=True,

@@ -1,5 +1,6 @@
 """Training batches: read, decoded and cut in worker processes, in the order of the sampler."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -10,13 +11,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from segtrain.errors import SampleError, ShardsError
 from segtrain.sampler import SampleOrder
 from segtrain.samples import load
 from segtrain.sampleset import SampleSet
-from segtrain.transforms import Augmentation, Cut, blank
+from segtrain.transforms import Augmentation, Box, Cut
 
 PREFETCH = 4  # batches that each worker prepares ahead
 GRACE = 30  # seconds that a worker serves after SIGTERM
@@ -90,12 +91,25 @@ class BatchDataset(Dataset[Batch | Failure]):
             cut = Cut(self.augmentation, self.order.seed, *draw)
             key, image, mask = load(self.samples, draw.sample, cut.rows)
             if place == 0:  # all boxes of a batch are of one size
-                pixels, targets = blank(cut.box, len(draws))
-            cut.put(image, mask, pixels[place], targets[place])
+                images, targets = room(len(draws), cut.box)
+            cut.put(image, mask, images[place].numpy(), targets[place].numpy())
             keys.append(key)
         places = tuple((draw.epoch, draw.sample) for draw in draws)
-        nchw = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (N, 3, H, W)
-        return Batch(nchw, torch.from_numpy(targets), keys, places)
+        return Batch(images.permute(0, 3, 1, 2), targets, keys, places)
+
+
+def room(count: int, box: Box) -> tuple[Tensor, Tensor]:
+    """Memory for the cuts of so many samples: uint8 `(N, H, W, 3)` and `(N, H, W)`."""
+    shape = count, box.cut_height, box.cut_width
+    return empty(*shape, 3), empty(*shape)
+
+
+def empty(*shape: int) -> Tensor:
+    """Bytes; a worker's are shared with the process that trains, which else would get a copy."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    new = torch.UntypedStorage._new_shared  # noqa: SLF001 - what torch's own collation calls
+    return torch.empty(0, dtype=torch.uint8).set_(new(math.prod(shape))).view(shape)  # type: ignore[no-untyped-call]
 
 
 def start_worker(_: int) -> None:

@@ -201,9 +201,9 @@ class Cut:
         self.augmentation.leave_out(target, *self.place)
 
 
-def blank(box: Box, *samples: int) -> tuple[Pixels, Mask]:
-    """Room for a box's cuts of so many samples: uint8 `(..., h, w, 3)` and `(..., h, w)`."""
-    shape = *samples, box.cut_height, box.cut_width
+def blank(box: Box) -> tuple[Pixels, Mask]:
+    """Room for a box's cut: uint8 `(cut_height, cut_width, 3)` and `(cut_height, cut_width)`."""
+    shape = box.cut_height, box.cut_width
     return np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
 
 
