@@ -1,5 +1,7 @@
 """Tests of segtrain.models.fcn."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -179,6 +181,22 @@ def test_channels_last_changes_no_figure() -> None:
             image.to(memory_format=torch.channels_last)
         )
     torch.testing.assert_close(plain, turned, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["paper", "1x1"])
+def test_a_place_changes_no_figure(head: str) -> None:
+    """In the memory order of a CPU logits and gradients are the same; in float64, whose rounding
+    turns no maximum of a pooling into another."""
+    image, found = random_image(64, 96).double(), []
+    net = thin(score_init="he", skip_init="he", norm="group", head=head).double()
+    for placed in (net, copy.deepcopy(net).placed(torch.device("cpu"))):
+        logits = placed(image.to(memory_format=torch.channels_last))
+        logits.square().mean().backward()
+        found.append([logits.detach(), *(p.grad for p in placed.parameters())])
+    assert placed.score_pool4.weight.is_contiguous(memory_format=torch.channels_last)
+    assert placed.fc6.weight.is_contiguous()
+    for plain, turned in zip(*found, strict=True):
+        torch.testing.assert_close(plain, turned)
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "sigmoid"])

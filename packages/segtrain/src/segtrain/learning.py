@@ -227,7 +227,7 @@ def make_learner(
     """
     device = ranks.device(predictor.device)
     model = shared_statistics(predictor.model, ranks)
-    model = model.to(device).to(memory_format=torch.channels_last).train()
+    model = model.placed(device).train()
     shared = shared_gradients(model, device, ranks)  # gives all ranks the weights of rank 0
     return Learner(
         replace(predictor, model=model, device=device),

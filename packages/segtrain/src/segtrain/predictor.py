@@ -215,7 +215,7 @@ def load_predictor(
         model.freeze(config.freeze)
         refuse_without_norms(model, config, path)
     preprocessing = Preprocessing.from_fingerprint(checkpoint.preprocessing)
-    ready = model.to(where).to(memory_format=torch.channels_last).eval()
+    ready = model.placed(where).eval()
     infos = checkpoint.class_infos
     return Predictor(ready, preprocessing, where, infos, chosen, config.precision)
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from segtrain import learning
@@ -109,5 +108,5 @@ def settled(patient: Patient) -> Patient:
     """
     patient.config = replace(patient.config, compile=False)
     model = patient.predictor.model
-    model.to(patient.predictor.device).to(memory_format=torch.channels_last).train()
+    model.placed(patient.predictor.device).train()
     return patient

@@ -5,8 +5,9 @@ original pads the image by 100 pixels and crops; that doubles the trunk's work.
 """
 
 from collections import OrderedDict
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from segtrain.models.layers import ACTIVATIONS, Upsample, fill, norm_layer, scaled
@@ -103,6 +104,25 @@ class FCN(Net):
                     rule = score_init if name == "score_fr" else skip_init
                 fill(module, rule)
 
+    def placed(self, device: torch.device) -> Self:
+        """As `Net.placed`, but that on a CPU the kernel of fc6 is contiguous.
+
+        There torch computes the gradient of a kernel in that order and turns it afterwards, which
+        for the three quarters of all weights that fc6 has takes longer than the gradient itself.
+        """
+        net = super().placed(device)
+        if device.type == "cpu":
+            net.fc6.weight.data = net.fc6.weight.data.contiguous()
+        return net
+
+    @property
+    def fc6(self) -> nn.Conv2d:
+        """The first convolution of the head."""
+        layer = self.head.get_submodule("fc6")
+        if not isinstance(layer, nn.Conv2d):
+            raise TypeError(f"fc6 is a {type(layer).__name__}")
+        return layer
+
     def branches(self) -> dict[str, nn.Module]:
         """The score layers: of the deep branch, then of the skips from pool4 and pool3."""
         named = {"deep": "score_fr", "pool4": "score_pool4", "pool3": "score_pool3"}
@@ -125,7 +145,9 @@ class FCN(Net):
         x = padded(image, self.stride)
         pool3, pool4, pool5 = self.pools(x)  # strides 8, 16, 32
         after = self.score_activation
-        score = after(self.score_fr(self.head(pool5)))  # (N, C, H/32, W/32)
+        score = after(
+            self.score_fr(self.head(ordered_as(self.fc6.weight, pool5)))
+        )  # (N, C, H/32, W/32)
         if self.variant != "32s":
             skip = after(self.score_pool4(pool4 * self.skip_scales[0]))
             score = self.upscore2(score) + skip  # (N, C, H/16, W/16)
@@ -162,6 +184,16 @@ def make_head(
         layers[f"act{number}"] = ACTIVATIONS[activation]()
         layers[f"drop{number}"] = nn.Dropout(dropout)
     return nn.Sequential(layers)
+
+
+def ordered_as(kernel: Tensor, maps: Tensor) -> Tensor:
+    """Maps `(N, C, h, w)` in the memory order of a kernel that is contiguous; else as they are.
+
+    Of two orders torch would turn the kernel.
+    """
+    if kernel.is_contiguous(memory_format=torch.channels_last):
+        return maps
+    return maps.contiguous()
 
 
 def start_biases(head: nn.Sequential, value: float) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -53,6 +54,14 @@ class Net(nn.Module):
     def labels(self) -> dict[str, str]:
         """Names that people know, by the names of modules; without one a module keeps its own."""
         return {}
+
+    def placed(self, device: torch.device) -> Self:
+        """Move the net to a device, in the memory order in which it computes fastest there.
+
+        Returns:
+            The net itself, in channels_last.
+        """
+        return self.to(device).to(memory_format=torch.channels_last)
 
     def freeze(self, part: str) -> None:
         """Keep a part of the net as it is while the rest is trained.
