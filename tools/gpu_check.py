@@ -6,8 +6,9 @@
 Compares loss, gradients, optimisers, copies, SyncBatchNorm, `--checkpointing`, a resumed run and a
 compiled net with the CPU or with the plain way; then measures training steps of FCN-32s, 16s and 8s
 at 320, 480 and 512 px in several batch sizes, in both memory layouts, compiled and not, those of
-FC-DenseNet103 with and without `--checkpointing`, steps fed by the loader, `--batch auto`, and a
-run with validation. Where no shards are given it draws its own. It runs from
+FC-DenseNet103 with and without `--checkpointing`, steps fed by the loader, `--batch auto`, a run
+with validation, and the two scripts of tools/bench that compare steps and evaluation with what else
+one would write. Where no shards are given it draws its own. It runs from
 a checkout: nothing needs to be installed but torch, torchvision, Pillow, typer and rich.
 
 A check that fails or runs out of its time is reported and the others still run. gpu_check.json and
@@ -25,7 +26,8 @@ import time
 from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parent
-sys.path[:0] = [str(TOOLS), str(TOOLS.parent / "packages" / "segtrain" / "src")]
+SOURCES = TOOLS.parent / "packages" / "segtrain" / "src"
+sys.path[:0] = [str(TOOLS), str(TOOLS / "bench"), str(SOURCES)]
 
 import torch  # noqa: E402 - the paths come first
 from gpu import correctness, measurements, report  # noqa: E402

@@ -163,7 +163,7 @@ def plain(net: nn.Module, loss: Callable[[Any, Tensor], Tensor], plan: Plan) -> 
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if value.item() != value.item():
-            raise SystemExit("the loss is not a number")
+            raise ArithmeticError("the loss is not a number")
 
     return Subject(step, flops)
 

@@ -2,11 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+import evaluation
+import measuring
 import torch
+import train_step
 
 from gpu.bench import (
     CLASSES,
@@ -28,6 +32,7 @@ from segtrain.learning import Learner
 from segtrain.models.counts import count_training_macs
 from segtrain.ranks import Ranks
 from segtrain.session import start
+from segtrain.shards import open_shards
 from segtrain.throughput import TERA, device_peak, peak_memory
 
 Rows = list[dict[str, Any]]
@@ -260,11 +265,75 @@ def training(plan: Plan, rows: Rows) -> str:
     return f"loss {lines[0]['loss']:.3f} to {lines[-1]['loss']:.3f}; mean IoU {scores}"
 
 
+def other_forms(plan: Plan, rows: Rows) -> str:
+    """Steps of FCN-8s against its padded form, torchvision's fcn_resnet50, and its layers alone."""
+    side, count, repeats = (32, 2, 1) if plan.quick else (480, 16, 5)
+    times = (1, 1) if plan.quick else (5, 3)  # steps of a turn, and before the first
+    turns = train_step.Plan(plan.device, side, count, plan.width, *times)
+    names = (train_step.PADDED, train_step.TORCHVISION)
+    found, learner = train_step.subjects(turns, names)
+    steps = train_step.compared(found, turns, repeats)
+    ours = steps[train_step.OURS]
+    waits = queue_waits(plan, found[train_step.OURS].step)
+    for name, of in steps.items():
+        rows.append(
+            {
+                "form": name,
+                "px": side,
+                "batch": count,
+                "ms": round(1000 * of.seconds, 2),
+                "images/s": round(of.rate, 1),
+                "TFLOP/s": round(of.flops / of.seconds / TERA, 2),
+                "time": round(of.seconds / ours.seconds, 3),
+                "FLOPs": round(of.flops / ours.flops, 3),
+            }
+        )
+    total, _ = train_step.sum_alone(learner, turns, 3)
+    rows[0] |= {"layers alone / step": round(total / ours.seconds, 3), "waits": waits}
+    padded = rows[1]
+    return (
+        f"the padded form takes {padded['time']:g} times as long for {padded['FLOPs']:g} times the "
+        f"operations; layers alone {total / ours.seconds:.2f} of a step, which waits "
+        f"{'an unknown number of' if waits is None else waits} times"
+    )
+
+
+def queue_waits(plan: Plan, step: Callable[[], None]) -> int | None:
+    """How often a step waits for all of the GPU's queue, by torch's count; None on a CPU."""
+    if not plan.cuda:
+        return None
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return sum("synchronizing" in str(one.message) for one in seen)
+
+
+def judging(plan: Plan, rows: Rows) -> str:
+    """Evaluation at the images' own size in batches against a loop of single images."""
+    samples = open_shards(str(training_shards(plan))).sets("train")[0]
+    count, batches, repeats = (6, [2], 1) if plan.quick else (min(256, len(samples)), [8, 16], 2)
+    predictor = evaluation.predictor_of(plan.width, plan.device, len(samples.classes))
+    try:
+        runs, said = evaluation.measure(predictor, samples, count, batches, repeats)
+    except SystemExit as error:
+        raise Failed(str(error)) from error
+    for name, of in runs.items():
+        median = measuring.medians(of)
+        rows.append({"how": name, "images": count, "images/s": round(count / median.wall, 1)})
+    return f"{evaluation.verdict(runs)}; {said[-1]}"
+
+
 CHECKS = [
     Check("throughput", "measurement", 150, throughput),
     Check("end to end", "measurement", 60, end_to_end),
     Check("--batch auto", "measurement", 50, capacity),
     Check("a training run", "measurement", 70, training),
+    Check("against other forms", "measurement", 40, other_forms),
+    Check("evaluation in batches", "measurement", 40, judging),
     Check("channels_last", "measurement", 40, layouts),
     Check("norms and float32", "measurement", 30, norms),
     Check("FC-DenseNet103 and --checkpointing", "measurement", 40, dense),
