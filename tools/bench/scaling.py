@@ -24,7 +24,7 @@ from typing import Any
 
 import measuring
 from measuring import Run
-from multiplied import multiply_coco
+from multiplying import multiply_coco
 
 IMAGES, SHARD = 97_500, 1000  # of COCO 2017 with VOC's classes, and what a shard holds
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
