@@ -5,7 +5,9 @@
 FOLDER holds COCO's official archives, or a sample of them. Its train images are multiplied, so that
 starting processes weighs as little as in a real build. Builds by 1 and by 2 workers, and by a
 cluster of Dask on this machine, take turns in fresh processes; what one process does before
-(opening the source; starting the cluster) is left out of them. The simulation takes
+(opening the source; starting the cluster) is left out of them. Beside them stands what the machine
+gives: 1 and 2 processes that decode, resize and encode images of their own and share nothing. Where
+two processors are two threads of one core, that is far from twice. The simulation takes
 the measured seconds of an image, the given seconds of opening, and the images of all of COCO 2017:
 shards are given out as workers come free, which is what the engine does. Disks and memory are taken
 as fast enough; on one machine they are not for ever.
@@ -13,22 +15,35 @@ as fast enough; on one machine they are not for ever.
 
 import argparse
 import heapq
+import io
 import json
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import measuring
 from measuring import Run
 from multiplying import multiply_coco
+from PIL import Image
 
 IMAGES, SHARD = 97_500, 1000  # of COCO 2017 with VOC's classes, and what a shard holds
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
-SUBJECTS = {"1 worker": ("local", 1), "2 workers": ("local", 2), "Dask, 2 workers": ("dask", 2)}
+SUBJECTS = {
+    "1 worker": ("local", 1),
+    "2 workers": ("local", 2),
+    "Dask, 2 workers": ("dask", 2),
+    "1 process": ("bare", 1),
+    "2 processes": ("bare", 2),
+}
+BUILDS, MACHINE = ("1 worker", "2 workers"), ("1 process", "2 processes")
+BARE = 1500  # images that each process of the bare work takes
 
 
 def child(data: Path, name: str, shard: int) -> None:
@@ -39,8 +54,11 @@ def child(data: Path, name: str, shard: int) -> None:
     from segdata.labels import LabelPolicy
     from segdata.plan import BuildOptions
 
-    classes = ClassSet.parse("voc")
     engine, workers = SUBJECTS[name]
+    if engine == "bare":
+        measuring.timed(lambda: bare(data, workers))
+        return
+    classes = ClassSet.parse("voc")
     begin = time.perf_counter()
     source = open_coco(data, 2017, classes, ("train",), LabelPolicy())
     opening = time.perf_counter() - begin
@@ -54,6 +72,23 @@ def child(data: Path, name: str, shard: int) -> None:
     print(json.dumps(found | {"peak": measuring.peak_memory(), "count": count}))
 
 
+def bare(data: Path, processes: int) -> int:
+    """Images that so many processes get through, each with its own; nothing is shared."""
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        return sum(pool.map(transcode, [data] * processes))
+
+
+def transcode(data: Path) -> int:
+    """Decode, resize and encode images from memory."""
+    with zipfile.ZipFile(data / "train2017.zip") as archive:
+        files = [archive.read(name) for name in archive.namelist()[:BARE]]
+    for file in files:
+        image = Image.open(io.BytesIO(file)).convert("RGB")
+        image.thumbnail((512, 512), Image.Resampling.BILINEAR, reducing_gap=None)
+        image.save(io.BytesIO(), "JPEG", quality=92)
+    return len(files)
+
+
 @contextmanager
 def started(engine: str, workers: int) -> Iterator[dict[str, Any]]:
     """The options of a build by so many workers; those of Dask have been started, and end here."""
@@ -64,6 +99,12 @@ def started(engine: str, workers: int) -> Iterator[dict[str, Any]]:
 
     with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster:
         yield {"scheduler": cluster.scheduler_address}
+
+
+def speed_up(runs: dict[str, list[Run]], one: str, two: str) -> float:
+    """How many times as fast the second subject gets through as the first."""
+    first, second = (measuring.medians(runs[name]) for name in (one, two))
+    return (second.count / second.wall) / (first.count / first.wall)
 
 
 def simulate(workers: int, image: float, alone: float, images: int, shard: int) -> float:
@@ -103,6 +144,9 @@ def main() -> None:
             {name: lambda name=name: run(name) for name in SUBJECTS}, given.repeats
         )
     print(measuring.rates(runs, "1 worker"))
+    gained, offered = (speed_up(runs, *names) for names in (BUILDS, MACHINE))
+    print(f"2 workers are {gained:.2f} of one; the machine gives 2 processes {offered:.2f} of one:")
+    print(f"{gained / offered:.2f} of what it gives")
     one = measuring.medians(runs["1 worker"])
     image = one.wall / one.count
     print(f"\nsimulated: {image * 1000:.1f} ms an image, {given.alone:.1f} s alone")

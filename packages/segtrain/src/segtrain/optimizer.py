@@ -47,8 +47,9 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     `sgd` and `rmsprop` add the decay to the gradient. `rmsprop` averages squares by 0.9.
     """
     groups = parameter_groups(model, config.weight_decay, config.bias_rate)
-    on_gpu = all(p.is_cuda for group in groups for p in group["params"])
-    fused = True if on_gpu else None  # one kernel for all weights; elsewhere torch decides
+    devices = {p.device.type for group in groups for p in group["params"]}
+    # one kernel for all weights, without a copy of them for the decay; elsewhere torch decides
+    fused = True if devices <= {"cuda", "cpu"} else None
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=0.0, betas=(config.momentum, 0.999), fused=fused)
     if config.optimizer == "rmsprop":
