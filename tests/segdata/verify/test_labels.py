@@ -67,6 +67,10 @@ class Drawn:
     def pixels(self) -> NDArray[np.bool_]:
         return self.mask
 
+    def columns(self) -> tuple[int, NDArray[np.bool_]]:
+        first, *_ = [*np.flatnonzero(self.mask.any(axis=0)), 0]
+        return int(first), self.mask[:, first:]
+
 
 @pytest.mark.parametrize("policy", ["segdata", "torchvision", "gluoncv"])
 @given(regions=annotations(), distance=st.integers(0, 3))
