@@ -11,13 +11,14 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from tests.segtrain.cuts import apply
 
 from segtrain.batches import Batch, BatchDataset, batches
 from segtrain.errors import SampleError, ShardsError
 from segtrain.sampler import Order
 from segtrain.samples import load
 from segtrain.shards import open_shards
-from segtrain.transforms import Augmentation, apply
+from segtrain.transforms import Augmentation
 
 
 def dataset(directory: Path, size: int = 4, rank: int = 0, world: int = 1) -> BatchDataset:

@@ -7,9 +7,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.segtrain.cuts import apply
 
 from segtrain.options.data import Fit
-from segtrain.transforms import Augmentation, Box, apply, nearest, whole_pixels
+from segtrain.transforms import Augmentation, Box, nearest, whole_pixels
 
 sides = st.integers(1, 40)
 

@@ -120,15 +120,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             line = json.loads(text)
         except ValueError:
             break
-        if not isinstance(line, dict) or not is_step(line.get("step")):
+        if not isinstance(line, dict) or not is_count(line.get("step")):
             break
         lines.append(line)
     return lines
 
 
-def is_step(value: object) -> bool:
-    """Whether a value of JSON may be a step: a whole number, 0 or more, that a machine counts."""
-    return type(value) is int and 0 <= value <= sys.maxsize  # true is no step
+def is_count(value: object) -> bool:
+    """Whether a value of JSON is a whole number, 0 or more, that a machine counts."""
+    return type(value) is int and 0 <= value <= sys.maxsize  # true is none
 
 
 def lines_before(lines: Iterable[dict[str, Any]], step: int, *, due: bool) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from segtrain.errors import InterruptedRunError, SegtrainError
 from segtrain.files import write_beside
-from segtrain.log_files import is_step, json_record
+from segtrain.log_files import is_count, json_record
 from segtrain.logs import RunLog
 
 FILE = "sessions.jsonl"
@@ -34,7 +34,7 @@ def read_sessions(path: Path) -> list[dict[str, Any]]:
             line = json.loads(text)
         except ValueError:
             continue
-        if isinstance(line, dict) and line.get("event") in EVENTS and is_step(line.get("step")):
+        if isinstance(line, dict) and line.get("event") in EVENTS and is_count(line.get("step")):
             found.append(line)
     return found
 

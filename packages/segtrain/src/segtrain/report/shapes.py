@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
+from segtrain.log_files import is_count
+
 # a shape is a type, a tuple of shapes of which one fits, [shape] for a list of such, [shape, n] for
 # one of n, a mapping with the keys that there must be, or {str: shape} for a mapping whose values
 # all fit
@@ -86,11 +88,6 @@ def is_number(value: object) -> TypeGuard[float]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) <= sys.float_info.max  # JSON's whole numbers have no end
-
-
-def is_count(value: object) -> bool:
-    """Whether a value is a whole number that a machine counts."""
-    return type(value) is int and 0 <= value <= sys.maxsize
 
 
 PLAIN: dict[Any, Callable[[object], bool]] = {
